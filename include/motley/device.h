@@ -1,0 +1,94 @@
+/* Processors: what this box has, in core groups, and what is absent and why. */
+#ifndef MOTLEY_DEVICE_H
+#define MOTLEY_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <motley/status.h>
+
+MLY_BEGIN_DECLS
+
+/* A box's topology: real (probed) or synthetic. Immutable; safe to read from several threads. */
+typedef struct mly_machine mly_machine;
+
+/*
+ * synthetic NULL: this box, restricted to the cpuset that this process may use; else hwloc's synthetic
+ * description ("package:2 numa:1 l3:1 core:16 pu:2"). *out is owned by the caller.
+ */
+MLY_API enum mly_status mly_machine_create(const char *synthetic, mly_machine **out,
+                                           struct mly_error *err) MLY_MUST_CHECK;
+MLY_API void mly_machine_destroy(mly_machine *machine);
+
+/* A processor: runs one task at a time. For CPU core groups `cpus` lists one logical CPU (OS index) per thread. */
+struct mly_processor {
+    char id[64];            /* "cpu:0-3", "cuda:0" */
+    char kind[32];          /* "cpu", "cuda", "edgetpu": the row of the cost table */
+    bool usable;
+    char reason[192];       /* why not usable; "" when usable */
+    char description[128];  /* "AMD EPYC, 2 cores, 32 MiB L3" */
+    uint32_t *cpus;         /* owned by the processor list */
+    uint32_t cpu_count;
+    int32_t numa_node;      /* -1 when it spans several or is unknown */
+    uint64_t memory_bytes;  /* of its memory space; 0 unknown */
+};
+
+struct mly_processor_list {
+    struct mly_processor *items;
+    size_t count;
+};
+MLY_API void mly_processor_list_fini(struct mly_processor_list *list);
+
+/* Everything known about: the CPU as one processor, then GPUs, Edge TPUs, … usable or absent with the reason. */
+MLY_API enum mly_status mly_machine_processors(const mly_machine *machine,
+                                               struct mly_processor_list *out,
+                                               struct mly_error *err) MLY_MUST_CHECK;
+
+/* How cores are grouped. */
+enum mly_grouping {
+    MLY_GROUP_WHOLE,   /* one group of all cores */
+    MLY_GROUP_PACKAGE, /* one per package (socket) */
+    MLY_GROUP_NUMA,    /* one per NUMA node */
+    MLY_GROUP_CACHE,   /* one per last-level cache */
+    MLY_GROUP_CORE,    /* one per physical core */
+    MLY_GROUP_COUNT    /* a given number of groups of equal size, close cores together */
+};
+
+/*
+ * Core groups as processors (disjoint, together all usable cores when these divide evenly; a core that is left over goes to the
+ * first groups). One thread per physical core (its first hardware thread) unless smt. count is used by MLY_GROUP_COUNT only and
+ * must be 1…cores (MLY_E_INVALID).
+ */
+MLY_API enum mly_status mly_machine_group(const mly_machine *machine, enum mly_grouping by,
+                                          uint32_t count, bool smt, struct mly_processor_list *out,
+                                          struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * Processors named by a specification as users write it after -d: comma-separated `cpu` (one group of all cores),
+ * `cpu:0-3,8` is written `cpu:0-3+8`, `cpu:groups=2`, `cpu:by=numa|package|cache|core`, `cuda:0`, `edgetpu:0`. MLY_E_INVALID names the word and its
+ * column; MLY_E_ABSENT for a processor that is not there, with its reason.
+ */
+MLY_API enum mly_status mly_machine_select(const mly_machine *machine, const char *spec,
+                                           struct mly_processor_list *out,
+                                           struct mly_error *err) MLY_MUST_CHECK;
+
+struct mly_machine_info {
+    char cpu_model[128];
+    uint32_t packages, numa_nodes, last_level_caches, cores, hardware_threads; /* usable by this process */
+    uint32_t cores_total;          /* of the box; more than cores in a restricted container */
+    uint64_t last_level_cache_bytes; /* of one */
+    uint64_t memory_bytes;
+    double cpu_quota;              /* cgroup CPU quota in cores; 0 when there is none */
+    bool synthetic;
+    char host_id[65];              /* stable identity: cpu model, topology, features; keys stored costs and plans */
+    char cpu_features[256];        /* "avx2 avx512f …" */
+};
+MLY_API const struct mly_machine_info *mly_machine_info(const mly_machine *machine);
+/* Tree of packages, NUMA nodes, caches and cores as text with indentation; owned by the caller (free()). */
+MLY_API enum mly_status mly_machine_topology_text(const mly_machine *machine, char **out,
+                                                  struct mly_error *err) MLY_MUST_CHECK;
+
+MLY_END_DECLS
+
+#endif

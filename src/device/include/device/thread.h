@@ -1,0 +1,28 @@
+/* Pinning threads, and the noise of the box. */
+#ifndef MLY_DEVICE_THREAD_H
+#define MLY_DEVICE_THREAD_H
+
+#include <stdint.h>
+
+#include <motley/status.h>
+
+/* Pins the calling thread to one logical CPU (OS index). MLY_E_ABSENT if the CPU is gone or not allowed. */
+enum mly_status mly_thread_pin(uint32_t cpu, struct mly_error *err) MLY_MUST_CHECK;
+/* Allows the calling thread to run on all CPUs of the list. */
+enum mly_status mly_thread_pin_set(const uint32_t *cpus, uint32_t count, struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * Noise: a fixed piece of arithmetic (about 1 ms) is timed many times on every given CPU at once.
+ * relative_spread is (p90 - p10) / median over all samples; slowdown is median / fastest; steal_fraction is the share of time that the hypervisor took
+ * (/proc/stat), -1 when unknown.
+ */
+struct mly_noise {
+    double relative_spread;
+    double slowdown;
+    double steal_fraction;
+    uint32_t samples;
+};
+enum mly_status mly_noise_measure(const uint32_t *cpus, uint32_t count, int64_t duration_ns, struct mly_noise *out,
+                                  struct mly_error *err) MLY_MUST_CHECK;
+
+#endif
