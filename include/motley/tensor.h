@@ -17,7 +17,8 @@ enum mly_dtype {
     MLY_DTYPE_COUNT
 };
 
-/* "f32", "i64", …; "undefined" for a value out of range. Thread-safe, like all functions here on values. */
+/* "f32", "i64", …; "undefined" for a value out of range. Thread-safe, like all functions here on
+ * values. */
 MLY_API const char *mly_dtype_name(enum mly_dtype dtype);
 /* Bits per element; 0 for strings and undefined. */
 MLY_API uint32_t mly_dtype_bits(enum mly_dtype dtype);
@@ -35,7 +36,8 @@ MLY_API const char *mly_dtype_npy(enum mly_dtype dtype);
 /* A dimension whose size is not known. */
 #define MLY_DIM_UNKNOWN (-1)
 
-/* Dimensions, outermost first; rank -1 means that not even the rank is known, rank 0 is a scalar. */
+/* Dimensions, outermost first; rank -1 means that not even the rank is known, rank 0 is a scalar.
+ */
 struct mly_shape {
     int32_t rank;
     int64_t dims[MLY_RANK_MAX];
@@ -45,23 +47,24 @@ struct mly_shape {
 MLY_API bool mly_shape_is_known(const struct mly_shape *shape);
 MLY_API bool mly_shape_equal(const struct mly_shape *a, const struct mly_shape *b);
 /*
- * Number of elements into *count. MLY_E_INVALID if a dimension is unknown, MLY_E_LIMIT if the product
- * overflows int64.
+ * Number of elements into *count. MLY_E_INVALID if a dimension is unknown, MLY_E_LIMIT if the
+ * product overflows int64.
  */
 MLY_API enum mly_status mly_shape_count(const struct mly_shape *shape, int64_t *count,
                                         struct mly_error *err) MLY_MUST_CHECK;
 /* Bytes of a dense tensor (4-bit types are packed, rounded up); errors as mly_shape_count. */
 MLY_API enum mly_status mly_shape_bytes(enum mly_dtype dtype, const struct mly_shape *shape,
                                         size_t *bytes, struct mly_error *err) MLY_MUST_CHECK;
-/* Writes "1x3x224x224", "?" for an unknown dimension, "scalar" for rank 0, "?" for unknown rank; returns buffer. */
+/* Writes "1x3x224x224", "?" for an unknown dimension, "scalar" for rank 0, "?" for unknown rank;
+ * returns buffer. */
 #define MLY_SHAPE_TEXT_BYTES 352
 MLY_API char *mly_shape_format(const struct mly_shape *shape, char buffer[MLY_SHAPE_TEXT_BYTES]);
 
 /*
- * A dense row-major little-endian tensor. `data` belongs to whoever `release` says: with release NULL it is
- * borrowed from elsewhere; else mly_tensor_fini calls release(owner). Zero-initialised is a valid empty
- * tensor. size_bytes is the size of the data; data may be NULL only when size_bytes is 0 or, as an output
- * argument, when the callee is to provide the memory.
+ * A dense row-major little-endian tensor. `data` belongs to whoever `release` says: with release
+ * NULL it is borrowed from elsewhere; else mly_tensor_fini calls release(owner). Zero-initialised
+ * is a valid empty tensor. size_bytes is the size of the data; data may be NULL only when
+ * size_bytes is 0 or, as an output argument, when the callee is to provide the memory.
  */
 struct mly_tensor {
     enum mly_dtype dtype;
@@ -72,10 +75,12 @@ struct mly_tensor {
     void *owner;
 };
 
-/* Every tensor that motley allocates starts at a multiple of this (a cache line, and AVX-512's width). */
+/* Every tensor that motley allocates starts at a multiple of this (a cache line, and AVX-512's
+ * width). */
 #define MLY_TENSOR_ALIGNMENT 64
 
-/* Allocates a zeroed tensor of that type and fully known shape into *out (free with mly_tensor_fini). */
+/* Allocates a zeroed tensor of that type and fully known shape into *out (free with
+ * mly_tensor_fini). */
 MLY_API enum mly_status mly_tensor_init(enum mly_dtype dtype, const struct mly_shape *shape,
                                         struct mly_tensor *out,
                                         struct mly_error *err) MLY_MUST_CHECK;

@@ -1,4 +1,5 @@
-/* Memory: every allocation of motley goes through here, so that a test can make the n-th one fail. */
+/* Memory: every allocation of motley goes through here, so that a test can make the n-th one fail.
+ */
 #ifndef MLY_BASE_ALLOC_H
 #define MLY_BASE_ALLOC_H
 
@@ -7,7 +8,8 @@
 
 #include <motley/export.h>
 
-/* All return NULL when memory is short or count * size overflows; zeroed unless it says otherwise. */
+/* All return NULL when memory is short or count * size overflows; zeroed unless it says otherwise.
+ */
 void *mly_alloc(size_t bytes);
 void *mly_alloc_array(size_t count, size_t element_bytes);
 /* Not zeroed beyond the old contents; p may be NULL; on failure p stays valid. */
@@ -22,11 +24,13 @@ void mly_free(void *p);
 
 /*
  * Grows *array (elements of element_bytes) so that it can hold `needed` elements, at least doubling
- * *capacity. Returns 0, or -1 when memory is short (nothing changes). `*array` is a pointer's address.
+ * *capacity. Returns 0, or -1 when memory is short (nothing changes). `*array` is a pointer's
+ * address.
  */
 int mly_array_reserve(void *array, size_t *capacity, size_t needed, size_t element_bytes);
 
-/* For tests: the n-th allocation from now (1 is the next) and all later ones fail; 0 turns it off. Process-wide. */
+/* For tests: the n-th allocation from now (1 is the next) and all later ones fail; 0 turns it off.
+ * Process-wide. */
 void mly_alloc_fail_after(uint64_t n);
 /* For tests: only the n-th allocation from now fails. */
 void mly_alloc_fail_once(uint64_t n);

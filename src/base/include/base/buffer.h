@@ -16,7 +16,9 @@ struct mly_buffer {
 
 void mly_buffer_fini(struct mly_buffer *buffer);
 /* MLY_E_LIMIT over max_bytes, MLY_E_NO_MEMORY; the contents stay as they were on failure. */
-enum mly_status mly_buffer_append(struct mly_buffer *buffer, const void *bytes, size_t length) MLY_MUST_CHECK;
-enum mly_status mly_buffer_printf(struct mly_buffer *buffer, const char *format, ...) MLY_PRINTF(2, 3);
+enum mly_status mly_buffer_append(struct mly_buffer *buffer, const void *bytes,
+                                  size_t length) MLY_MUST_CHECK;
+enum mly_status mly_buffer_printf(struct mly_buffer *buffer, const char *format, ...)
+    MLY_PRINTF(2, 3);
 
 #endif

@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Percentile by linear interpolation between closest ranks; p in [0, 1]; sorts samples in place; 0 for count 0. */
+/* Percentile by linear interpolation between closest ranks; p in [0, 1]; sorts samples in place; 0
+ * for count 0. */
 double mly_percentile(double *samples, size_t count, double p);
 
-/* Summary of samples: sorts them in place. relative_spread is (p90 - p10) / median, 0 for count < 2. */
+/* Summary of samples: sorts them in place. relative_spread is (p90 - p10) / median, 0 for count
+ * < 2. */
 struct mly_summary {
     uint64_t count;
     double min, p10, median, p90, p99, max, mean, relative_spread;
