@@ -80,6 +80,8 @@ enum mly_status mly_cost_estimate_ns(const mly_cost_table *table, enum mly_cost_
 /* File form: JSON, format version 1; limits 64 MiB, 1e6 entries; every field checked; written atomically. */
 enum mly_status mly_cost_table_load(const char *path, mly_cost_table **out, struct mly_error *err) MLY_MUST_CHECK;
 enum mly_status mly_cost_table_parse(const char *name, const char *text, size_t length, mly_cost_table **out, struct mly_error *err) MLY_MUST_CHECK;
+/* JSON text of a table; owned by the caller (mly_free). */
+enum mly_status mly_cost_table_format(const mly_cost_table *table, char **text, size_t *length, struct mly_error *err) MLY_MUST_CHECK;
 enum mly_status mly_cost_table_save(const mly_cost_table *table, const char *path, struct mly_error *err) MLY_MUST_CHECK;
 
 /*

@@ -27,7 +27,8 @@ struct mly_profile_options {
     bool again;                   /* measure even what the table already holds */
     int64_t budget_ns;            /* time for all measuring, shared fairly; 0: 40 s */
     const atomic_bool *stop;      /* may be NULL; set from a signal handler: keeps what is done and returns MLY_E_CANCELLED */
-    void (*progress)(const struct mly_profile_progress *progress, void *user);
+    /* From the measuring thread; returns false to stop, like the flag. */
+    bool (*progress)(const struct mly_profile_progress *progress, void *user);
     void *user;
 };
 

@@ -1,0 +1,137 @@
+/* motley devices: processors, topology, what is absent and why. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+struct devices_values {
+    const char *devices;
+    const char *topology;
+};
+
+static const struct cli_option devices_options[] = {
+    {"devices", 'd', CLI_TEXT, "SPEC",
+     "Show only these, as other commands would use them: cpu, cpu:0-3, cpu:groups=2, cpu:by=numa.",
+     NULL, offsetof(struct devices_values, devices), 0, 0},
+    {"topology", 0, CLI_TEXT, "TEXT",
+     "A synthetic box in hwloc's notation instead of this one, such as 'package:2 core:16 pu:2'.",
+     NULL, offsetof(struct devices_values, topology), 0, 0},
+};
+
+static void put_processor(struct mly_json_writer *json, const struct mly_processor *processor)
+{
+    mly_json_begin_object(json, NULL);
+    mly_json_put_string(json, "id", processor->id);
+    mly_json_put_string(json, "kind", processor->kind);
+    mly_json_put_bool(json, "usable", processor->usable);
+    mly_json_put_string(json, "reason", processor->usable ? NULL : processor->reason);
+    mly_json_put_string(json, "description", processor->description);
+    mly_json_begin_array(json, "cpus");
+    for (uint32_t i = 0; i < processor->cpu_count; i++)
+        mly_json_put_int(json, NULL, processor->cpus[i]);
+    mly_json_end_array(json);
+    mly_json_put_int(json, "numa_node", processor->numa_node);
+    mly_json_put_int(json, "memory_bytes", (int64_t)processor->memory_bytes);
+    mly_json_end_object(json);
+}
+
+static int print_json(const struct mly_machine_info *info, const struct mly_processor_list *list)
+{
+    struct mly_json_writer json;
+    mly_json_writer_init(&json, true);
+    mly_json_begin_object(&json, NULL);
+    mly_json_begin_object(&json, "machine");
+    mly_json_put_string(&json, "cpu_model", info->cpu_model);
+    mly_json_put_bool(&json, "synthetic", info->synthetic);
+    mly_json_put_int(&json, "packages", info->packages);
+    mly_json_put_int(&json, "numa_nodes", info->numa_nodes);
+    mly_json_put_int(&json, "last_level_caches", info->last_level_caches);
+    mly_json_put_int(&json, "last_level_cache_bytes", (int64_t)info->last_level_cache_bytes);
+    mly_json_put_int(&json, "cores", info->cores);
+    mly_json_put_int(&json, "cores_total", info->cores_total);
+    mly_json_put_int(&json, "hardware_threads", info->hardware_threads);
+    mly_json_put_number(&json, "cpu_quota", info->cpu_quota);
+    mly_json_put_int(&json, "memory_bytes", (int64_t)info->memory_bytes);
+    mly_json_put_string(&json, "cpu_features", info->cpu_features);
+    mly_json_put_string(&json, "host_id", info->host_id);
+    mly_json_end_object(&json);
+    mly_json_begin_array(&json, "processors");
+    for (size_t i = 0; i < list->count; i++)
+        put_processor(&json, &list->items[i]);
+    mly_json_end_array(&json);
+    mly_json_end_object(&json);
+    return cli_print_json(&json);
+}
+
+static void print_text(const struct mly_machine_info *info, const struct mly_processor_list *list,
+                       const char *topology)
+{
+    char memory[CLI_NUMBER_BYTES];
+    printf("%s%s: %u of %u cores usable, %u hardware threads, %u NUMA node%s, %s memory\n",
+           info->synthetic ? "(synthetic) " : "", info->cpu_model, info->cores, info->cores_total,
+           info->hardware_threads, info->numa_nodes, info->numa_nodes == 1 ? "" : "s",
+           cli_bytes((double)info->memory_bytes, memory));
+    if (info->cpu_quota > 0)
+        printf("CPU quota of this container: %.2f cores\n", info->cpu_quota);
+    if (info->cpu_features[0])
+        printf("features: %s\n", info->cpu_features);
+    printf("\n%s\n", topology);
+    struct cli_table table;
+    cli_table_init(&table, "processor|kind|state|description");
+    for (size_t i = 0; i < list->count; i++) {
+        const struct mly_processor *processor = &list->items[i];
+        cli_table_cell(&table, "%s", processor->id);
+        cli_table_cell(&table, "%s", processor->kind);
+        cli_table_cell(&table, "%s", processor->usable ? "usable" : "absent");
+        cli_table_cell(&table, "%s",
+                       processor->usable ? processor->description : processor->reason);
+    }
+    cli_table_print(&table, stdout);
+    cli_table_fini(&table);
+}
+
+static int run_devices(const struct cli_common *common, const void *values, char **operands,
+                       size_t operand_count)
+{
+    (void)operands;
+    (void)operand_count;
+    const struct devices_values *given = values;
+    struct mly_error err = {0};
+    mly_machine *machine = NULL;
+    struct mly_processor_list list = {0};
+    char *topology = NULL;
+    int exit_status = CLI_EXIT_FAILED;
+    enum mly_status status = mly_machine_create(given->topology, &machine, &err);
+    if (status == MLY_OK)
+        status = given->devices ? mly_machine_select(machine, given->devices, &list, &err)
+                                : mly_machine_processors(machine, &list, &err);
+    if (status == MLY_OK)
+        status = mly_machine_topology_text(machine, &topology, &err);
+    if (status != MLY_OK) {
+        exit_status = cli_fail(&err);
+    } else if (common->json) {
+        exit_status = print_json(mly_machine_info(machine), &list);
+    } else {
+        print_text(mly_machine_info(machine), &list, topology);
+        exit_status = cli_finish_output();
+    }
+    free(topology);
+    mly_processor_list_fini(&list);
+    mly_machine_destroy(machine);
+    return exit_status;
+}
+
+const struct cli_command cli_command_devices = {
+    .name = "devices",
+    .operands = "",
+    .summary = "what this box has, what is absent and why",
+    .description = "Prints the box as motley sees it: packages, NUMA nodes, caches and the cores "
+                   "that this process may use "
+                   "(a container's limits count), the processors that a plan can use, and for each "
+                   "that is absent the reason.",
+    .examples = "  motley devices\n  motley devices -d cpu:groups=2\n  motley devices --topology "
+                "'package:2 core:16 pu:2' -d cpu:by=package\n",
+    .options = devices_options,
+    .option_count = sizeof devices_options / sizeof devices_options[0],
+    .values_bytes = sizeof(struct devices_values),
+    .run = run_devices,
+};

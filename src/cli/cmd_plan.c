@@ -1,0 +1,221 @@
+/* motley plan: decides how to run a model on this box, and says why. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "internal.h"
+#include "plan/plan.h"
+#include "profile/profile.h"
+
+struct plan_values {
+    const char *devices;
+    const char *topology;
+    const char *costs;
+    const char *objective;
+    const char *planner;
+    const char *output;
+    uint64_t batch;
+    int64_t budget_ns;
+    bool again;
+    bool explain;
+    bool keep_overridable;
+};
+
+static const struct cli_option plan_options[] = {
+    {"devices", 'd', CLI_TEXT, "SPEC", "Processors to use: cpu (default), cpu:0-3, cpu:groups=2.",
+     NULL, offsetof(struct plan_values, devices), 0, 0},
+    {"objective", 0, CLI_TEXT, "WHAT",
+     "throughput (default): most samples per second; latency: least time of one batch.",
+     "throughput latency", offsetof(struct plan_values, objective), 0, 0},
+    {"batch", 'b', CLI_COUNT, "N", "Use this batch size (default: motley chooses).", NULL,
+     offsetof(struct plan_values, batch), 1, 65536},
+    {"planner", 0, CLI_TEXT, "NAME", "auto (default: all that fit, best wins), single, groups.",
+     NULL, offsetof(struct plan_values, planner), 0, 0},
+    {"output", 'o', CLI_FILE, "FILE", "Write the plan there (FILE.plan.json).", NULL,
+     offsetof(struct plan_values, output), 0, 0},
+    {"explain", 0, CLI_FLAG, NULL, "Print every candidate, not only the best ones.", NULL,
+     offsetof(struct plan_values, explain), 0, 0},
+    {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
+     NULL, offsetof(struct plan_values, budget_ns), 0, 0},
+    {"again", 0, CLI_FLAG, NULL, "Measure anew what is stored already.", NULL,
+     offsetof(struct plan_values, again), 0, 0},
+    {"costs", 0, CLI_FILE, "FILE", "Plan from this cost table instead of measuring.", NULL,
+     offsetof(struct plan_values, costs), 0, 0},
+    {"topology", 0, CLI_TEXT, "TEXT", "With --costs: plan for a synthetic box in hwloc's notation.",
+     NULL, offsetof(struct plan_values, topology), 0, 0},
+    {"keep-overridable", 0, CLI_FLAG, NULL, "Leave initialisers that are also inputs overridable.",
+     NULL, offsetof(struct plan_values, keep_overridable), 0, 0},
+};
+
+static bool on_progress(double fraction, const char *text, void *user)
+{
+    cli_progress_update(user, fraction, text);
+    return !atomic_load(cli_stop_flag());
+}
+
+static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
+                                      const mly_model *model, enum mly_objective objective,
+                                      mly_plan **out, struct mly_error *err)
+{
+    mly_cost_table *costs = NULL;
+    enum mly_status status = mly_cost_table_load(given->costs, &costs, err);
+    if (status != MLY_OK)
+        return status;
+    struct mly_plan_request request = {.model = model,
+                                       .machine = box->machine,
+                                       .costs = costs,
+                                       .objective = objective,
+                                       .batch = (uint32_t)given->batch,
+                                       .groups = box->groups};
+    const char *hash = NULL;
+    status = mly_model_hash(model, &hash, err);
+    if (status == MLY_OK && strcmp(hash, mly_cost_table_identity(costs)->model_hash) != 0)
+        status = mly_error_set(
+            err, MLY_E_MISMATCH,
+            "%s: these costs belong to another model (%s, hash %.12s…; this one has %.12s…)",
+            given->costs, mly_cost_table_identity(costs)->model_name,
+            mly_cost_table_identity(costs)->model_hash, hash);
+    if (status == MLY_OK)
+        status = mly_plan_make(given->planner ? given->planner : "auto", &request, out, err);
+    mly_cost_table_destroy(costs);
+    return status;
+}
+
+static enum mly_status make_plan(const struct cli_common *common, const struct plan_values *given,
+                                 const struct cli_box *box, mly_model *model, mly_plan **out,
+                                 struct mly_error *err)
+{
+    enum mly_objective objective = MLY_OBJECTIVE_THROUGHPUT;
+    enum mly_status status =
+        given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
+    if (status != MLY_OK)
+        return status;
+    if (given->costs)
+        return plan_from_file(given, box, model, objective, out, err);
+    struct cli_progress progress;
+    struct mly_decide_options options = {.planner = given->planner,
+                                         .objective = objective,
+                                         .batch = (uint32_t)given->batch,
+                                         .groups = box->groups,
+                                         .budget_ns = given->budget_ns,
+                                         .again = given->again,
+                                         .progress = on_progress,
+                                         .user = &progress};
+    cli_catch_interrupts();
+    cli_progress_begin(&progress, common);
+    status = mly_decide(model, box->machine, &options, out, err);
+    cli_progress_end(&progress);
+    return status;
+}
+
+static void print_candidates(const mly_plan *plan, bool all)
+{
+    enum { SHOWN = 4 };
+    struct cli_table table;
+    char number[CLI_NUMBER_BYTES];
+    cli_table_init(&table, "|candidate|planner|>samples/s|>batch time|>memory|basis");
+    for (uint32_t i = 0; i < plan->candidate_count; i++) {
+        const struct mly_plan_candidate *candidate = &plan->candidates[i];
+        if (!all && i >= SHOWN && !candidate->chosen && !candidate->baseline)
+            continue;
+        cli_table_cell(&table, "%s",
+                       candidate->chosen     ? "chosen"
+                       : candidate->baseline ? "baseline"
+                                             : "");
+        cli_table_cell(&table, "%s", candidate->description);
+        cli_table_cell(&table, "%s", candidate->planner);
+        cli_table_cell(&table, "%.4g", candidate->prediction.throughput_per_s);
+        cli_table_cell(&table, "%s", cli_time(candidate->prediction.latency_ns, number));
+        cli_table_cell(&table, "%s",
+                       candidate->prediction.memory_bytes > 0
+                           ? cli_bytes(candidate->prediction.memory_bytes, number)
+                           : "-");
+        cli_table_cell(&table, "%s",
+                       candidate->prediction.modelled   ? "modelled"
+                       : candidate->prediction.measured ? "measured"
+                                                        : "estimated");
+    }
+    cli_table_print(&table, stdout);
+    cli_table_fini(&table);
+    if (!all && plan->candidate_count > SHOWN)
+        printf("(%u candidates in all: --explain)\n", plan->candidate_count);
+}
+
+static int report(const struct cli_common *common, const struct plan_values *given,
+                  const mly_plan *plan)
+{
+    struct mly_error err = {0};
+    if (common->json) {
+        char *text = NULL;
+        size_t length = 0;
+        if (mly_plan_format(plan, &text, &length, &err) != MLY_OK)
+            return cli_fail(&err);
+        fwrite(text, 1, length, stdout);
+        mly_free(text);
+        return cli_finish_output();
+    }
+    char *line = mly_plan_describe(plan);
+    char number[CLI_NUMBER_BYTES];
+    printf("plan: %s\n", line ? line : "(memory is short)");
+    mly_free(line);
+    printf("why: %s\n", plan->why ? plan->why : "");
+    printf("predicted: %.4g samples/s, %s per batch of %u (%s)\n\n",
+           plan->prediction.throughput_per_s, cli_time(plan->prediction.latency_ns, number),
+           plan->batch,
+           plan->prediction.modelled   ? "modelled"
+           : plan->prediction.measured ? "from measurements of this configuration"
+                                       : "estimated");
+    print_candidates(plan, given->explain);
+    if (given->output && !common->quiet)
+        printf("\nwritten to %s\n", given->output);
+    return cli_finish_output();
+}
+
+static int run_plan(const struct cli_common *common, const void *values, char **operands,
+                    size_t operand_count)
+{
+    (void)operand_count;
+    const struct plan_values *given = values;
+    struct mly_error err = {0};
+    struct cli_box box = {0};
+    mly_model *model = NULL;
+    mly_plan *plan = NULL;
+    int exit_status = CLI_EXIT_FAILED;
+    if (given->topology && !given->costs) {
+        mly_error_set(&err, MLY_E_INVALID,
+                      "--topology needs --costs: a synthetic box cannot be measured");
+        return cli_usage(&err);
+    }
+    enum mly_status status = cli_box_open(given->devices, given->topology, &box, &err);
+    if (status == MLY_OK)
+        status = cli_model_open(operands[0], given->keep_overridable, &model, &err);
+    if (status == MLY_OK)
+        status = make_plan(common, given, &box, model, &plan, &err);
+    if (status == MLY_OK && given->output)
+        status = mly_plan_save(plan, given->output, &err);
+    if (status != MLY_OK)
+        exit_status = status == MLY_E_INVALID && !model ? cli_usage(&err) : cli_fail(&err);
+    else
+        exit_status = report(common, given, plan);
+    mly_plan_destroy(plan);
+    mly_model_destroy(model);
+    cli_box_close(&box);
+    return exit_status;
+}
+
+const struct cli_command cli_command_plan = {
+    .name = "plan",
+    .operands = "MODEL",
+    .summary = "decide how to run a model on this box, and say why",
+    .description = "Decides core groups, threads per group, spinning or blocking, and batch size. "
+                   "Uses the stored measurements and measures what is missing. Prints the "
+                   "decision, what it is predicted to give, the runner-up, and the baseline: the "
+                   "whole model under the runtime's defaults.",
+    .examples = "  motley plan googlenet.onnx -o googlenet.plan.json\n  motley plan googlenet.onnx "
+                "--objective latency --explain\n",
+    .options = plan_options,
+    .option_count = sizeof plan_options / sizeof plan_options[0],
+    .values_bytes = sizeof(struct plan_values),
+    .min_operands = 1,
+    .max_operands = 1,
+    .run = run_plan,
+};

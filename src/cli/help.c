@@ -1,0 +1,279 @@
+/* --help, the man page and shell completion, all made from the command tables. */
+#include <string.h>
+
+#include <motley/version.h>
+
+#include "internal.h"
+#include "options.h"
+
+enum { HELP_WIDTH = 88, OPTION_COLUMN = 26 };
+
+/* Prints text wrapped at HELP_WIDTH with every line indented; `at` is the column where the cursor
+ * stands. */
+static void print_wrapped(const char *text, size_t indent, size_t at, FILE *to)
+{
+    while (*text) {
+        size_t word = strcspn(text, " \n");
+        if (at + word > HELP_WIDTH && at > indent) {
+            fprintf(to, "\n%*s", (int)indent, "");
+            at = indent;
+        }
+        fprintf(to, "%.*s", (int)word, text);
+        at += word;
+        text += word;
+        if (*text == ' ') {
+            fputc(' ', to);
+            at++;
+            text++;
+        } else if (*text == '\n') {
+            fprintf(to, "\n%*s", text[1] ? (int)indent : 0, "");
+            at = indent;
+            text++;
+        }
+    }
+    fputc('\n', to);
+}
+
+static void print_option(const struct cli_option *option, FILE *to)
+{
+    char head[64];
+    int length =
+        snprintf(head, sizeof head, "  %c%c%c --%s%s%s", option->letter ? '-' : ' ',
+                 option->letter ? option->letter : ' ', option->letter ? ',' : ' ', option->name,
+                 option->value_name ? " " : "", option->value_name ? option->value_name : "");
+    fputs(head, to);
+    size_t at = (size_t)length;
+    if (at + 2 > OPTION_COLUMN) {
+        fputc('\n', to);
+        at = 0;
+    }
+    fprintf(to, "%*s", (int)(OPTION_COLUMN - at), "");
+    print_wrapped(option->help, OPTION_COLUMN, OPTION_COLUMN, to);
+}
+
+void cli_print_help(const struct cli_command *command, FILE *to)
+{
+    fprintf(to, "motley %s %s%s\n\n", command->name, command->operands,
+            command->option_count ? " [OPTION…]" : "");
+    print_wrapped(command->description, 0, 0, to);
+    fputs("\nOptions:\n", to);
+    for (size_t i = 0; i < command->option_count; i++)
+        print_option(&command->options[i], to);
+    for (size_t i = 0; cli_common_option(i); i++)
+        print_option(cli_common_option(i), to);
+    if (command->examples)
+        fprintf(to, "\nExamples:\n%s", command->examples);
+}
+
+void cli_print_overview(FILE *to)
+{
+    fprintf(
+        to,
+        "motley %s: one fast inference service from a network and a box of mixed processors\n\n",
+        mly_version());
+    fputs("motley COMMAND [OPERAND…] [OPTION…]\n\nCommands:\n", to);
+    for (size_t i = 0; cli_command_at(i); i++)
+        fprintf(to, "  %-10s %s\n", cli_command_at(i)->name, cli_command_at(i)->summary);
+    fputs(
+        "\n`motley COMMAND --help` explains one. Exit status: 0 success, 1 failed, 2 wrong usage.\n"
+        "Environment: MOTLEY_CACHE_DIR (prepared models and costs; default ~/.cache/motley),\n"
+        "MOTLEY_CACHE_LIMIT (such as 20G), MOTLEY_LOG (error, warning, info, debug).\n",
+        to);
+}
+
+/* troff: a leading dot or quote, and backslashes and hyphens, are special. */
+static void print_roff(const char *text, FILE *to)
+{
+    bool line_start = true;
+    for (; *text; text++) {
+        if (line_start && (*text == '.' || *text == '\''))
+            fputs("\\&", to);
+        if (*text == '\\')
+            fputs("\\e", to);
+        else if (*text == '-')
+            fputs("\\-", to);
+        else
+            fputc(*text, to);
+        line_start = *text == '\n';
+    }
+}
+
+static void print_man_option(const struct cli_option *option, FILE *to)
+{
+    fputs(".TP\n.B ", to);
+    if (option->letter)
+        fprintf(to, "\\-%c, ", option->letter);
+    fputs("\\-\\-", to);
+    print_roff(option->name, to);
+    if (option->value_name) {
+        fputs(" \\fI", to);
+        print_roff(option->value_name, to);
+        fputs("\\fR", to);
+    }
+    fputc('\n', to);
+    print_roff(option->help, to);
+    fputc('\n', to);
+}
+
+static void print_man_command(const struct cli_command *command, FILE *to)
+{
+    fprintf(to, ".SS motley %s ", command->name);
+    print_roff(command->operands, to);
+    fputc('\n', to);
+    print_roff(command->description, to);
+    fputc('\n', to);
+    for (size_t i = 0; i < command->option_count; i++)
+        print_man_option(&command->options[i], to);
+    if (command->examples) {
+        fputs(".PP\n.nf\n", to);
+        print_roff(command->examples, to);
+        fputs(".fi\n", to);
+    }
+}
+
+void cli_print_man(FILE *to)
+{
+    fprintf(to, ".TH MOTLEY 1 \"\" \"motley %s\" \"User Commands\"\n", mly_version());
+    fputs(".SH NAME\nmotley \\- measure, plan and run neural networks on mixed processors\n"
+          ".SH SYNOPSIS\n.B motley\n\\fICOMMAND\\fR [\\fIOPERAND\\fR...] [\\fIOPTION\\fR...]\n"
+          ".SH COMMANDS\n",
+          to);
+    for (size_t i = 0; cli_command_at(i); i++)
+        print_man_command(cli_command_at(i), to);
+    fputs(".SH COMMON OPTIONS\n", to);
+    for (size_t i = 0; cli_common_option(i); i++)
+        print_man_option(cli_common_option(i), to);
+    fputs(".SH EXIT STATUS\n0 on success, 1 when the work failed, 2 on wrong usage.\n"
+          ".SH ENVIRONMENT\n.TP\n.B MOTLEY_CACHE_DIR\nWhere prepared models and cost tables are "
+          "kept (default ~/.cache/motley).\n"
+          ".TP\n.B MOTLEY_CACHE_LIMIT\nMost bytes that prepared models may take, such as 20G.\n"
+          ".TP\n.B MOTLEY_LOG\nerror, warning (default), info or debug.\n",
+          to);
+}
+
+static bool takes_file(const struct cli_option *option)
+{
+    return option->kind == CLI_FILE || option->kind == CLI_REPEAT;
+}
+
+static void print_bash(FILE *to)
+{
+    fputs("# bash completion for motley; made by `motley help --completion bash`\n_motley()\n{\n"
+          "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} "
+          "command=${COMP_WORDS[1]} words=\n"
+          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words='",
+          to);
+    for (size_t i = 0; cli_command_at(i); i++)
+        fprintf(to, "%s%s", i ? " " : "", cli_command_at(i)->name);
+    fputs("'\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n  "
+          "  case \"$command $before\" in\n",
+          to);
+    for (size_t i = 0; cli_command_at(i); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        for (size_t j = 0; j < command->option_count; j++)
+            if (command->options[j].choices)
+                fprintf(to,
+                        "    '%s --%s') COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n",
+                        command->name, command->options[j].name, command->options[j].choices);
+    }
+    fputs("    esac\n    case \"$command\" in\n", to);
+    for (size_t i = 0; cli_command_at(i); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        fprintf(to, "    %s) words='", command->name);
+        for (size_t j = 0; j < command->option_count; j++)
+            fprintf(to, "--%s ", command->options[j].name);
+        for (size_t j = 0; cli_common_option(j); j++)
+            fprintf(to, "--%s ", cli_common_option(j)->name);
+        fputs("' ;;\n", to);
+    }
+    fputs("    esac\n    if [[ $word == -* ]]; then\n        COMPREPLY=($(compgen -W \"$words\" -- "
+          "\"$word\"))\n"
+          "    else\n        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\ncomplete -o "
+          "filenames -F _motley motley\n",
+          to);
+}
+
+/* zsh's _arguments and fish's quotes both end at an apostrophe. */
+static void print_quoted(const char *text, FILE *to)
+{
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputs("\xe2\x80\x99", to);
+        else if (*text == '[' || *text == ']' || *text == ':')
+            fputc(' ', to);
+        else
+            fputc(*text == '\n' ? ' ' : *text, to);
+    }
+}
+
+static void print_zsh(FILE *to)
+{
+    fputs("#compdef motley\n# made by `motley help --completion zsh`\n_motley() {\n    local -a "
+          "commands\n    commands=(\n",
+          to);
+    for (size_t i = 0; cli_command_at(i); i++) {
+        fprintf(to, "        '%s:", cli_command_at(i)->name);
+        print_quoted(cli_command_at(i)->summary, to);
+        fputs("'\n", to);
+    }
+    fputs("    )\n    if (( CURRENT == 2 )); then _describe command commands; return; fi\n    case "
+          "$words[2] in\n",
+          to);
+    for (size_t i = 0; cli_command_at(i); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        fprintf(to, "    %s) _arguments '*:file:_files'", command->name);
+        for (size_t j = 0; j < command->option_count; j++) {
+            const struct cli_option *option = &command->options[j];
+            fprintf(to, " \\\n        '--%s[", option->name);
+            print_quoted(option->help, to);
+            fputs("]", to);
+            if (option->choices)
+                fprintf(to, ":value:(%s)", option->choices);
+            else if (takes_file(option))
+                fputs(":file:_files", to);
+            else if (option->value_name)
+                fputs(":value:", to);
+            fputs("'", to);
+        }
+        fputs(" ;;\n", to);
+    }
+    fputs("    esac\n}\n_motley \"$@\"\n", to);
+}
+
+static void print_fish(FILE *to)
+{
+    fputs("# fish completion for motley; made by `motley help --completion fish`\n", to);
+    for (size_t i = 0; cli_command_at(i); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        fprintf(to, "complete -c motley -f -n __fish_use_subcommand -a %s -d '", command->name);
+        print_quoted(command->summary, to);
+        fputs("'\n", to);
+        for (size_t j = 0; j < command->option_count; j++) {
+            const struct cli_option *option = &command->options[j];
+            fprintf(to, "complete -c motley -n '__fish_seen_subcommand_from %s' -l %s",
+                    command->name, option->name);
+            if (option->value_name)
+                fputs(takes_file(option) ? " -r -F" : " -x", to);
+            if (option->choices)
+                fprintf(to, " -a '%s'", option->choices);
+            fputs(" -d '", to);
+            print_quoted(option->help, to);
+            fputs("'\n", to);
+        }
+    }
+}
+
+bool cli_print_completion(const char *shell, FILE *to)
+{
+    static const struct {
+        const char *name;
+        void (*print)(FILE *to);
+    } shells[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}};
+    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++) {
+        if (strcmp(shells[i].name, shell) == 0) {
+            shells[i].print(to);
+            return true;
+        }
+    }
+    return false;
+}
