@@ -1,6 +1,6 @@
 /*
- * Feeds a fuzz target every seed of a folder, whole and cut short, where libFuzzer is not: a quick check that what
- * once crashed a parser does not any more.
+ * Feeds a fuzz target every seed of a folder, whole and cut short, where libFuzzer is not: a quick
+ * check that what once crashed a parser does not any more.
  *
  *   fuzz_NAME FOLDER
  */

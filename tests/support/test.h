@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* Ends the running test case as skipped; the reason (a printf format and its arguments) is shown in the summary. */
+/* Ends the running case as skipped; the reason, a printf format and its arguments, is shown. */
 #define TEST_SKIP(...)                                                                             \
     do {                                                                                           \
         printf("# ");                                                                              \
@@ -20,7 +20,7 @@
         skip();                                                                                    \
     } while (0)
 
-/* A variable of the test's environment (tests/meson.build says which there are); skips if it is not set. */
+/* A variable of the environment that tests/meson.build sets; skips if it is not set. */
 static inline const char *test_env(const char *name)
 {
     const char *value = getenv(name);
