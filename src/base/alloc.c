@@ -51,6 +51,8 @@ void *mly_alloc_aligned(size_t alignment, size_t bytes)
 {
     if (alignment < sizeof(void *))
         alignment = sizeof(void *);
+    if (alignment & (alignment - 1))
+        return NULL;
     void *p = NULL;
     if (must_fail() || posix_memalign(&p, alignment, bytes ? bytes : 1) != 0)
         return NULL;
