@@ -42,9 +42,8 @@ struct mly_cost_entry {
     double p10_ns, median_ns, p90_ns; /* one run of one batch on one group while all groups run */
     double throughput_per_s;          /* samples per second, all groups together; 0 for nodes */
     double throughput_spread;         /* relative: (p90 - p10) / median over measuring rounds */
-    double
-        memory_bytes; /* private memory that the sessions of this configuration added; 0 unknown */
-    uint64_t samples; /* runs timed */
+    double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */
+    uint64_t samples;                 /* runs timed */
 };
 
 /* What the measurements belong to. A table is used only where all of these agree. */
