@@ -1,0 +1,9 @@
+/*
+ * Read by clang-tidy before every file (tools/check-tidy), never by a compiler: tells its analyzer, which sees
+ * one file at a time, that a function that reports an error returns the status that it was given.
+ */
+#include <motley/status.h>
+
+#define mly_error_set(err, status, ...) ((void)(mly_error_set)(err, status, __VA_ARGS__), (status))
+#define mly_error_prefix(err, status, ...)                                                         \
+    ((void)(mly_error_prefix)(err, status, __VA_ARGS__), (status))
