@@ -1,6 +1,7 @@
 /*
- * Read by clang-tidy before every file (tools/check-tidy), never by a compiler: tells its analyzer, which sees
- * one file at a time, that a function that reports an error returns the status that it was given.
+ * Read by clang-tidy before every file (tools/check-tidy), never by a compiler: tells its analyzer,
+ * which sees one file at a time, that a function that reports an error returns the status that it
+ * was given.
  */
 #include <motley/status.h>
 
