@@ -12,7 +12,7 @@ BUILD ?= build
 
 .PHONY: all setup demo test check install format lint fuzz bench clean
 all: $(BUILD)/build.ninja
-	@flock $(BUILD) ninja -C $(BUILD)
+	@flock $(BUILD) ninja -k 0 -C $(BUILD)
 	@ln -sfn $(BUILD)/compile_commands.json compile_commands.json
 
 $(BUILD)/build.ninja:
