@@ -18,13 +18,14 @@ typedef struct mly_model mly_model;
 
 struct mly_model_options {
     /*
-     * Keep initialisers that the file also lists as graph inputs overridable. By default they become
-     * constants, because runtimes optimise only constants.
+     * Keep initialisers that the file also lists as graph inputs overridable. By default they
+     * become constants, because runtimes optimise only constants.
      */
     bool keep_overridable;
 };
 
-/* An input or output of the model. Dimensions are -1 where symbolic; dim_names[i] is then its name or "". */
+/* An input or output of the model. Dimensions are -1 where symbolic; dim_names[i] is then its name
+ * or "". */
 struct mly_port {
     const char *name;
     enum mly_dtype dtype;
@@ -33,11 +34,10 @@ struct mly_port {
 };
 
 /*
- * Reads and checks the model at path (copied). options may be NULL for defaults. *out is owned by the caller
- * (mly_model_destroy).
- * Errors: MLY_E_NOT_FOUND, MLY_E_IO; MLY_E_FORMAT with byte position or node name; MLY_E_LIMIT;
- * MLY_E_UNSUPPORTED. External data outside the model's own folder is MLY_E_INVALID.
- * Cost: O(file size without weights); weights are mapped, not read.
+ * Reads and checks the model at path (copied). options may be NULL for defaults. *out is owned by
+ * the caller (mly_model_destroy). Errors: MLY_E_NOT_FOUND, MLY_E_IO; MLY_E_FORMAT with byte
+ * position or node name; MLY_E_LIMIT; MLY_E_UNSUPPORTED. External data outside the model's own
+ * folder is MLY_E_INVALID. Cost: O(file size without weights); weights are mapped, not read.
  */
 MLY_API enum mly_status mly_model_load(const char *path, const struct mly_model_options *options,
                                        mly_model **out, struct mly_error *err) MLY_MUST_CHECK;
@@ -45,17 +45,20 @@ MLY_API void mly_model_destroy(mly_model *model);
 
 /* Borrowed until the model is destroyed, as are all pointers below. */
 MLY_API const char *mly_model_path(const mly_model *model);
-/* SHA-256 over everything that determines results (the file, its external data, options), 64 hex digits. */
+/* SHA-256 over everything that determines results (the file, its external data, options), 64 hex
+ * digits. */
 MLY_API enum mly_status mly_model_hash(const mly_model *model, const char **out,
                                        struct mly_error *err) MLY_MUST_CHECK;
 MLY_API size_t mly_model_input_count(const mly_model *model);
 MLY_API size_t mly_model_output_count(const mly_model *model);
-/* NULL if index is out of range. Inputs that have an initialiser are listed only with keep_overridable. */
+/* NULL if index is out of range. Inputs that have an initialiser are listed only with
+ * keep_overridable. */
 MLY_API const struct mly_port *mly_model_input(const mly_model *model, size_t index);
 MLY_API const struct mly_port *mly_model_output(const mly_model *model, size_t index);
 /*
- * 0 if the batch size is free: dimension 0 of every input is symbolic, or is symbolic in those that share the
- * first input's dimension-0 name; else the fixed batch (dimension 0 of the first input, 1 for scalars).
+ * 0 if the batch size is free: dimension 0 of every input is symbolic, or is symbolic in those that
+ * share the first input's dimension-0 name; else the fixed batch (dimension 0 of the first input, 1
+ * for scalars).
  */
 MLY_API int64_t mly_model_fixed_batch(const mly_model *model);
 

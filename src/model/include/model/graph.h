@@ -1,7 +1,7 @@
 /*
- * The graph of a model as the layers above see it: nodes in topological order, tensors, who makes and who
- * uses them, and what each node costs in arithmetic and bytes. Built by mly_model_load, immutable but for
- * shapes, which mly_model_set_shapes adds once a runtime has inferred them.
+ * The graph of a model as the layers above see it: nodes in topological order, tensors, who makes
+ * and who uses them, and what each node costs in arithmetic and bytes. Built by mly_model_load,
+ * immutable but for shapes, which mly_model_add_shapes adds once a runtime has inferred them.
  */
 #ifndef MLY_MODEL_GRAPH_H
 #define MLY_MODEL_GRAPH_H
@@ -23,27 +23,28 @@ enum mly_tensor_kind {
 struct mly_graph_tensor {
     const char *name;
     enum mly_tensor_kind kind;
-    bool is_output;            /* also an output of the graph */
-    enum mly_dtype dtype;      /* MLY_DTYPE_UNDEFINED until known */
-    bool is_sequence_or_optional; /* not a plain tensor: can't cross a cut */
-    struct mly_shape shape;    /* as in the file: -1 where symbolic */
-    const char *dim_names[MLY_RANK_MAX];
-    size_t weight_bytes;       /* initialisers only */
-    uint32_t producer;         /* node, or MLY_NO_INDEX */
-    const uint32_t *consumers; /* nodes that read it, directly or from inside a sub-graph; ascending */
+    bool is_output;                      /* also an output of the graph */
+    enum mly_dtype dtype;                /* MLY_DTYPE_UNDEFINED until known */
+    bool is_sequence_or_optional;        /* not a plain tensor: can't cross a cut */
+    struct mly_shape shape;              /* as in the file: -1 where symbolic */
+    const char *dim_names[MLY_RANK_MAX]; /* of symbolic dimensions; "" where there is none */
+    size_t weight_bytes;                 /* initialisers only */
+    uint32_t producer;                   /* node, or MLY_NO_INDEX */
+    const uint32_t
+        *consumers; /* nodes that read it, directly or from inside a sub-graph; ascending */
     uint32_t consumer_count;
 };
 
 struct mly_graph_node {
-    const char *name;          /* "" if the file has none */
-    const char *label;         /* unique: the name, else "Conv_17"; what tables and messages show */
+    const char *name;  /* "" if the file has none */
+    const char *label; /* unique: the name, else "Conv_17"; what tables and messages show */
     const char *op_type;
-    const char *domain;        /* "" for ai.onnx */
-    const uint32_t *inputs;    /* tensors; MLY_NO_INDEX for an omitted optional input */
+    const char *domain;     /* "" for ai.onnx */
+    const uint32_t *inputs; /* tensors; MLY_NO_INDEX for an omitted optional input */
     uint32_t input_count;
-    const uint32_t *outputs;
+    const uint32_t *outputs; /* tensors; MLY_NO_INDEX for an optional output that is not wanted */
     uint32_t output_count;
-    const uint32_t *captured;  /* outer tensors that its sub-graphs use (If, Loop, Scan) */
+    const uint32_t *captured; /* outer tensors that its sub-graphs use (If, Loop, Scan) */
     uint32_t captured_count;
     bool has_subgraph;
 };
@@ -53,7 +54,7 @@ struct mly_graph {
     uint32_t node_count;
     struct mly_graph_tensor *tensors;
     uint32_t tensor_count;
-    const uint32_t *inputs;       /* tensors, in the model's order, parallel to mly_model_input */
+    const uint32_t *inputs; /* tensors, in the model's order, parallel to mly_model_input */
     uint32_t input_count;
     const uint32_t *outputs;
     uint32_t output_count;
@@ -66,39 +67,53 @@ const struct mly_graph *mly_model_graph(const mly_model *model);
 uint32_t mly_graph_find_tensor(const struct mly_graph *graph, const char *name);
 
 /*
- * Adds types and shapes for tensors that have none, taken from the value_info, inputs and outputs of a serialised ONNX model
- * (as a runtime writes it after inference) with equal tensor names; names unknown here are ignored.
- * Not thread-safe.
+ * Adds types and shapes for tensors that nodes make and that have none, taken from the value_info,
+ * inputs and outputs of a serialised ONNX model (as a runtime writes it after inference) with equal
+ * tensor names; names unknown here are ignored, and what the file says stays. Dimensions without
+ * size or name are filled too, so infer with symbolic dimensions left symbolic: sizes of one batch
+ * would be taken for those of all. MLY_E_FORMAT if onnx is no model. Not thread-safe.
  */
-enum mly_status mly_model_add_shapes(mly_model *model, const void *onnx, size_t length, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_model_add_shapes(mly_model *model, const void *onnx, size_t length,
+                                     struct mly_error *err) MLY_MUST_CHECK;
 
 /*
- * Concrete shapes for one batch size: fills shapes[tensor_count] (caller's array); the batch symbol becomes
- * `batch`, other symbols stay -1 unless given in bindings (name → size).
+ * Concrete shapes for one batch size: fills shapes[tensor_count] (caller's array); the batch symbol
+ * becomes `batch`, other symbols stay -1 unless given in bindings (name → size). A batch dimension
+ * without a name in the file is named "motley_batch" in the graph's tensors and in segments, so
+ * that inference carries it along. MLY_E_INVALID for a batch under 1 or other than a fixed one.
+ * Thread-safe.
  */
 struct mly_dim_binding {
     const char *name;
     int64_t size;
 };
-enum mly_status mly_graph_bind(const mly_model *model, int64_t batch, const struct mly_dim_binding *bindings,
-                               size_t binding_count, struct mly_shape *shapes, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_graph_bind(const mly_model *model, int64_t batch,
+                               const struct mly_dim_binding *bindings, size_t binding_count,
+                               struct mly_shape *shapes, struct mly_error *err) MLY_MUST_CHECK;
 
-/* Arithmetic of a node for bound shapes. macs counts multiply-accumulates; flops is 2 * macs plus element-wise work. known is false where a shape is missing or the operator has no rule. */
+/*
+ * Arithmetic of a node for bound shapes. macs counts multiply-accumulates; flops is 2 * macs plus
+ * element-wise work. known is false where a shape is missing or the operator has no rule
+ * (work_rules.inc).
+ */
 struct mly_node_work {
     bool known;
     double macs;
     double flops;
-    double parameters;       /* elements of the initialisers it reads first (shared ones count once) */
-    double input_bytes;      /* activations read */
-    double output_bytes;     /* activations written */
-    double weight_bytes;
+    double parameters;   /* elements of the initialisers it reads first (shared ones count once) */
+    double input_bytes;  /* activations read */
+    double output_bytes; /* activations written */
+    double weight_bytes; /* of the initialisers that parameters counts */
 };
-void mly_graph_node_work(const struct mly_graph *graph, const struct mly_shape *shapes, uint32_t node, struct mly_node_work *out);
+void mly_graph_node_work(const struct mly_graph *graph, const struct mly_shape *shapes,
+                         uint32_t node, struct mly_node_work *out);
 /* Totals, and the peak of live activation bytes over the topological order (first to last use). */
 struct mly_graph_totals {
     double macs, flops, parameters, weight_bytes, peak_activation_bytes;
     uint32_t unknown_nodes; /* nodes whose work is not known and not counted */
 };
-enum mly_status mly_graph_totals(const struct mly_graph *graph, const struct mly_shape *shapes, struct mly_graph_totals *out, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_graph_totals(const struct mly_graph *graph, const struct mly_shape *shapes,
+                                 struct mly_graph_totals *out,
+                                 struct mly_error *err) MLY_MUST_CHECK;
 
 #endif
