@@ -6,15 +6,21 @@
 
 #include <motley/status.h>
 
-/* Pins the calling thread to one logical CPU (OS index). MLY_E_ABSENT if the CPU is gone or not allowed. */
+/* Pins the calling thread to one logical CPU (OS index). MLY_E_ABSENT if the CPU is gone or not
+ * allowed. */
 enum mly_status mly_thread_pin(uint32_t cpu, struct mly_error *err) MLY_MUST_CHECK;
-/* Allows the calling thread to run on all CPUs of the list. */
-enum mly_status mly_thread_pin_set(const uint32_t *cpus, uint32_t count, struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Allows the calling thread to run on all CPUs of the list and no others; MLY_E_ABSENT, and no
+ * change, if one of them is gone or not allowed; MLY_E_INVALID for an empty list. Thread-safe.
+ */
+enum mly_status mly_thread_pin_set(const uint32_t *cpus, uint32_t count,
+                                   struct mly_error *err) MLY_MUST_CHECK;
 
 /*
  * Noise: a fixed piece of arithmetic (about 1 ms) is timed many times on every given CPU at once.
- * relative_spread is (p90 - p10) / median over all samples; slowdown is median / fastest; steal_fraction is the share of time that the hypervisor took
- * (/proc/stat), -1 when unknown.
+ * relative_spread is (p90 - p10) / median over all samples; slowdown is median / fastest;
+ * steal_fraction is the share of time that the hypervisor took (/proc/stat, counted in 10 ms), -1
+ * when unknown. CPUs of different kinds count as noise: measure each kind by itself.
  */
 struct mly_noise {
     double relative_spread;
@@ -22,7 +28,11 @@ struct mly_noise {
     double steal_fraction;
     uint32_t samples;
 };
-enum mly_status mly_noise_measure(const uint32_t *cpus, uint32_t count, int64_t duration_ns, struct mly_noise *out,
-                                  struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * count is 1…4096, duration_ns 1…600 s (MLY_E_INVALID); MLY_E_ABSENT if a CPU cannot be had. Starts
+ * count threads and blocks for about the duration; the calling thread's pinning stays.
+ */
+enum mly_status mly_noise_measure(const uint32_t *cpus, uint32_t count, int64_t duration_ns,
+                                  struct mly_noise *out, struct mly_error *err) MLY_MUST_CHECK;
 
 #endif
