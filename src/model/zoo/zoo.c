@@ -1,0 +1,236 @@
+/* The zoo's registry: which networks there are, what is published about them, and how a name finds
+ * one. */
+#include "model/zoo.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "networks.h"
+
+#define NAME_BYTES 32
+
+#define TORCHVISION "torchvision model documentation (parameters, GFLOPS as multiply-accumulates)"
+
+static const struct network {
+    struct mly_zoo_entry entry;
+    mly__zoo_network *build;
+    int64_t number; /* variant; families: 0 */
+    /* Families: numbers from min to max, counted in 1 / per_unit. */
+    int64_t min, max, per_unit;
+} networks[] = {
+    {{"googlenet", "GoogLeNet (Inception v1), 224x224", 6.625e6, 1.498e9, TORCHVISION, false, NULL,
+      NULL},
+     mly__zoo_googlenet,
+     0,
+     0,
+     0,
+     0},
+    {{"resnet18", "ResNet-18, 224x224", 11.690e6, 1.814e9, TORCHVISION, false, NULL, NULL},
+     mly__zoo_resnet,
+     18,
+     0,
+     0,
+     0},
+    {{"mobilenet-v2", "MobileNet-v2 1.0, 224x224", 3.505e6, 0.301e9, TORCHVISION, false, NULL,
+      NULL},
+     mly__zoo_mobilenet_v2,
+     0,
+     0,
+     0,
+     0},
+    {{"squeezenet", "SqueezeNet 1.0, 224x224", 1.248e6, 0.819e9, TORCHVISION, false, NULL, NULL},
+     mly__zoo_squeezenet,
+     10,
+     0,
+     0,
+     0},
+    {{"squeezenet-1.1", "SqueezeNet 1.1, 224x224", 1.235e6, 0.349e9, TORCHVISION, false, NULL,
+      NULL},
+     mly__zoo_squeezenet,
+     11,
+     0,
+     0,
+     0},
+    {{"vgg11", "VGG-11, 224x224", 132.863e6, 7.609e9, TORCHVISION, false, NULL, NULL},
+     mly__zoo_vgg,
+     11,
+     0,
+     0,
+     0},
+    {{"vgg16", "VGG-16, 224x224", 138.358e6, 15.470e9, TORCHVISION, false, NULL, NULL},
+     mly__zoo_vgg,
+     16,
+     0,
+     0,
+     0},
+    {{"vgg19", "VGG-19, 224x224", 143.667e6, 19.632e9, TORCHVISION, false, NULL, NULL},
+     mly__zoo_vgg,
+     19,
+     0,
+     0,
+     0},
+};
+
+size_t mly_zoo_count(void)
+{
+    return COUNT(networks);
+}
+
+const struct mly_zoo_entry *mly_zoo_entry(size_t index)
+{
+    return index < COUNT(networks) ? &networks[index].entry : NULL;
+}
+
+/* --- names --- */
+
+/* Length of a family's name without its number's letter: "matmul-" of "matmul-N". */
+static size_t prefix_length(const struct network *network)
+{
+    return strlen(network->entry.name) - 1;
+}
+
+/* Levenshtein's distance, by one row of his table; SIZE_MAX for names too long to be near any. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[NAME_BYTES + 1], n = strlen(b);
+    if (n > NAME_BYTES || strlen(a) > NAME_BYTES)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+/* Near: few letters differ, or one name begins with the other. */
+static bool is_near(const char *name, const char *entry)
+{
+    size_t n = strlen(name), m = strlen(entry), shorter = n < m ? n : m;
+    return distance(name, entry) <= 1 + m / 4 ||
+           (shorter >= 3 && strncmp(name, entry, shorter) == 0);
+}
+
+static enum mly_status not_found(const char *name, struct mly_error *err)
+{
+    char near[512] = "";
+    for (size_t i = 0, length = 0; i < COUNT(networks); i++)
+        if (is_near(name, networks[i].entry.name) && length + NAME_BYTES + 2 < sizeof(near))
+            length += (size_t)snprintf(near + length, sizeof(near) - length, "%s%s",
+                                       length ? ", " : "", networks[i].entry.name);
+    if (*near)
+        return mly_error_set(err, MLY_E_NOT_FOUND, "the zoo has no '%.64s'; near names: %s", name,
+                             near);
+    return mly_error_set(err, MLY_E_NOT_FOUND,
+                         "the zoo has no '%.64s', nor a name near it; 'motley zoo' lists all",
+                         name);
+}
+
+/* Reads a decimal number in units of 1 / per_unit: "2.5" is 5 halves. At most 6 digits; false if it
+ * is none. */
+static bool read_number(const char *text, int64_t per_unit, int64_t *number)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 6)
+        return false;
+    *number = 0;
+    for (size_t i = 0; i < digits; i++)
+        *number = *number * 10 + (text[i] - '0');
+    *number *= per_unit;
+    text += digits;
+    if (per_unit == 2 && strcmp(text, ".5") == 0)
+        ++*number;
+    else if (*text && !(per_unit == 2 && strcmp(text, ".0") == 0))
+        return false;
+    return true;
+}
+
+/* Finds a network, the number to build it with and its canonical name ("fc-2" for "fc-2.0"). */
+static enum mly_status find(const char *name, const struct network **out, int64_t *number,
+                            char full_name[NAME_BYTES], struct mly_error *err)
+{
+    for (size_t i = 0; i < COUNT(networks); i++) {
+        const struct network *network = &networks[i];
+        if (!network->entry.is_family) {
+            if (strcmp(name, network->entry.name) != 0)
+                continue;
+            *number = network->number;
+            snprintf(full_name, NAME_BYTES, "%s", name);
+            *out = network;
+            return MLY_OK;
+        }
+        size_t prefix = prefix_length(network);
+        if (strncmp(name, network->entry.name, prefix) != 0)
+            continue;
+        if (!read_number(name + prefix, network->per_unit, number) || *number < network->min ||
+            *number > network->max)
+            return mly_error_set(err, MLY_E_INVALID, "zoo: '%.64s': %s takes %s", name,
+                                 network->entry.name, network->entry.numbers);
+        snprintf(full_name, NAME_BYTES, "%.*s%" PRId64 "%s", (int)prefix, network->entry.name,
+                 *number / network->per_unit, *number % network->per_unit ? ".5" : "");
+        *out = network;
+        return MLY_OK;
+    }
+    return not_found(name, err);
+}
+
+/* --- building --- */
+
+static enum mly_status build(const char *name, char full_name[NAME_BYTES], mly__zoo **out,
+                             struct mly_error *err)
+{
+    const struct network *network = NULL;
+    int64_t number = 0;
+    enum mly_status status = find(name, &network, &number, full_name, err);
+    if (status != MLY_OK)
+        return status;
+    mly__zoo *zoo;
+    status = mly__zoo_create(full_name, &zoo, err);
+    if (status != MLY_OK)
+        return status;
+    network->build(zoo, number);
+    status = mly__zoo_status(zoo);
+    if (status != MLY_OK)
+        mly__zoo_destroy(zoo);
+    else
+        *out = zoo;
+    return status;
+}
+
+enum mly_status mly_zoo_write(const char *name, const char *path, struct mly_error *err)
+{
+    char full_name[NAME_BYTES];
+    mly__zoo *zoo;
+    enum mly_status status = build(name, full_name, &zoo, err);
+    if (status != MLY_OK)
+        return status;
+    status = mly__zoo_save(zoo, path, err);
+    mly__zoo_destroy(zoo);
+    return status;
+}
+
+enum mly_status mly_zoo_measure(const char *name, struct mly_zoo_measures *out,
+                                struct mly_error *err)
+{
+    char full_name[NAME_BYTES];
+    mly__zoo *zoo;
+    enum mly_status status = build(name, full_name, &zoo, err);
+    if (status != MLY_OK)
+        return status;
+    *out = (struct mly_zoo_measures){mly__zoo_parameters(zoo), mly__zoo_macs(zoo),
+                                     (double)mly__zoo_weight_bytes(zoo)};
+    mly__zoo_destroy(zoo);
+    return MLY_OK;
+}
