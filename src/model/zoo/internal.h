@@ -5,7 +5,7 @@
 
 #include "model/zoo.h"
 
-#include "../arena.h"
+#include "arena.h"
 #include "builder.h"
 
 /* Mean and variance of a tensor's elements on standard normal input, taken as independent. */

@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "base/random.h"
 
-#include "../onnx_pb.h"
+#include "onnx_pb.h"
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "weights are written as they lie in memory, and ONNX wants them little-endian"
