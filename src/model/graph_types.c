@@ -12,10 +12,10 @@ static const char *const non_tensor_operators[] = {
     "SequenceMap",       "SplitToSequence", "Optional",       "ZipMap",
 };
 
-static void set_type(struct mly_graph_tensor *tensor, const struct mly__value_type *type)
+static void set_type(struct mly_graph_tensor *tensor, const struct mly_value_type *type)
 {
     tensor->dtype = type->dtype;
-    tensor->is_sequence_or_optional = type->is_other;
+    tensor->is_sequence_or_optional = type->is_sequence_or_optional;
     tensor->shape = type->shape;
     memcpy(tensor->dim_names, type->dim_names, sizeof tensor->dim_names);
 }
@@ -29,7 +29,7 @@ static enum mly_status apply_value_infos(mly_model *model, Onnx__ValueInfoProto 
         if (index == MLY_NO_INDEX || model->value_infos[index] != NULL) {
             continue;
         }
-        struct mly__value_type type;
+        struct mly_value_type type;
         enum mly_status status = mly__pb_value_type(infos[i]->type, &type, err);
         if (status != MLY_OK) {
             return mly_error_prefix(err, status, "tensor '%.200s'", name);
@@ -133,7 +133,7 @@ static enum mly_status apply_operators(mly_model *model, struct mly_error *err)
 enum mly_status mly__graph_set_types(mly_model *model, struct mly_error *err)
 {
     const Onnx__GraphProto *graph = model->proto->graph;
-    struct mly__value_type nothing;
+    struct mly_value_type nothing;
     enum mly_status status = mly__pb_value_type(NULL, &nothing, err);
     for (uint32_t i = 0; i < model->graph.tensor_count && status == MLY_OK; i++) {
         set_type(&model->graph.tensors[i], &nothing);
@@ -168,12 +168,12 @@ static enum mly_status set_dim_name(mly_model *model, struct mly_graph_tensor *t
 
 /* Fills what is not known yet; what the file says stays. */
 static enum mly_status add_type(mly_model *model, struct mly_graph_tensor *tensor,
-                                const struct mly__value_type *type, struct mly_error *err)
+                                const struct mly_value_type *type, struct mly_error *err)
 {
     if (tensor->kind != MLY_TENSOR_VALUE) {
         return MLY_OK;
     }
-    if (type->is_other && tensor->dtype == MLY_DTYPE_UNDEFINED) {
+    if (type->is_sequence_or_optional && tensor->dtype == MLY_DTYPE_UNDEFINED) {
         tensor->is_sequence_or_optional = true;
         return MLY_OK;
     }
@@ -208,7 +208,7 @@ static enum mly_status add_value_infos(mly_model *model, Onnx__ValueInfoProto *c
 {
     for (size_t i = 0; i < count; i++) {
         uint32_t index = mly_graph_find_tensor(&model->graph, mly__text(infos[i]->name));
-        struct mly__value_type type;
+        struct mly_value_type type;
         enum mly_status status = mly__pb_value_type(infos[i]->type, &type, err);
         if (status == MLY_OK && index != MLY_NO_INDEX) {
             status = add_type(model, &model->graph.tensors[index], &type, err);

@@ -265,10 +265,10 @@ const Onnx__AttributeProto *mly__pb_attribute(const Onnx__NodeProto *node, const
     return NULL;
 }
 
-enum mly_status mly__pb_value_type(const Onnx__TypeProto *type, struct mly__value_type *out,
+enum mly_status mly__pb_value_type(const Onnx__TypeProto *type, struct mly_value_type *out,
                                    struct mly_error *err)
 {
-    struct mly__value_type result = {.dtype = MLY_DTYPE_UNDEFINED, .shape = {.rank = -1}};
+    struct mly_value_type result = {.dtype = MLY_DTYPE_UNDEFINED, .shape = {.rank = -1}};
     for (size_t i = 0; i < MLY_RANK_MAX; i++) {
         result.dim_names[i] = "";
     }
@@ -277,7 +277,7 @@ enum mly_status mly__pb_value_type(const Onnx__TypeProto *type, struct mly__valu
         return MLY_OK;
     }
     if (type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
-        result.is_other = true;
+        result.is_sequence_or_optional = true;
         *out = result;
         return MLY_OK;
     }

@@ -6,6 +6,8 @@
 
 #include <motley/tensor.h>
 
+#include "arena.h"
+#include "model/graph.h"
 #include "onnx_pb.h"
 
 /* Bytes that unpacking one model may take, freed ones counted too: a bound against files made to
@@ -70,15 +72,20 @@ bool mly__pb_data_here(const Onnx__TensorProto *tensor, size_t total, size_t *of
 /* A node's attribute of that name, or NULL. */
 const Onnx__AttributeProto *mly__pb_attribute(const Onnx__NodeProto *node, const char *name);
 
-/* What a TypeProto says of a value. Names are borrowed from it; "" where there is none. */
-struct mly__value_type {
-    enum mly_dtype dtype;
-    bool is_other; /* sequence, optional, map, sparse tensor */
-    struct mly_shape shape;
-    const char *dim_names[MLY_RANK_MAX];
-};
+/*
+ * What a TypeProto says of a value (its name is left NULL). Names of dimensions are borrowed from
+ * it; "" where there is none.
+ */
 /* type may be NULL (nothing is known then). MLY_E_LIMIT over MLY_RANK_MAX dimensions. */
-enum mly_status mly__pb_value_type(const Onnx__TypeProto *type, struct mly__value_type *out,
+enum mly_status mly__pb_value_type(const Onnx__TypeProto *type, struct mly_value_type *out,
                                    struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * value_info.c: the other way round, in the arena, strings borrowed. What base (may be NULL) says
+ * besides the type is kept. NULL when memory is short.
+ */
+Onnx__ValueInfoProto *mly__pb_value_info(struct mly__arena *arena,
+                                         const struct mly_value_type *type,
+                                         const Onnx__ValueInfoProto *base);
 
 #endif

@@ -89,7 +89,8 @@ static void assign_roles(struct mly__cut *cut, const uint32_t *nodes, uint32_t c
         }
         for (uint32_t k = 0; k < node->output_count; k++) {
             if (node->outputs[k] != MLY_NO_INDEX) {
-                const bool out = is_needed_outside(cut, &graph->tensors[node->outputs[k]]);
+                const bool out =
+                    cut->observed || is_needed_outside(cut, &graph->tensors[node->outputs[k]]);
                 cut->role[node->outputs[k]] |= MLY__TOUCHED | (out ? MLY__GOES_OUT : 0);
             }
         }
@@ -157,6 +158,11 @@ static enum mly_status list_crossings(struct mly__cut *cut, uint8_t role,
     for (uint32_t i = 0; cut->whole && i < model_count; i++) {
         (*list)[(*list_count)++] = model_order[i];
     }
+    for (uint32_t i = 0; cut->observed && role == MLY__GOES_OUT && i < graph->tensor_count; i++) {
+        if ((cut->role[i] & role) != 0 && !graph->tensors[i].is_output) {
+            (*list)[(*list_count)++] = i;
+        }
+    }
     for (uint32_t i = 0; !cut->whole && i < graph->tensor_count; i++) {
         if ((cut->role[i] & role) == 0) {
             continue;
@@ -204,11 +210,11 @@ static enum mly_status cut_out(struct mly__cut *cut, const uint32_t *nodes, uint
     return status == MLY_OK ? mly__segment_pack(cut, err) : status;
 }
 
-enum mly_status mly_segment_extract(const mly_model *model, const uint32_t *nodes, uint32_t count,
-                                    struct mly_segment *out, struct mly_error *err)
+static enum mly_status extract(const mly_model *model, const uint32_t *nodes, uint32_t count,
+                               bool observed, struct mly_segment *out, struct mly_error *err)
 {
     struct mly_segment segment = {0};
-    struct mly__cut cut = {.model = model, .out = &segment};
+    struct mly__cut cut = {.model = model, .observed = observed, .out = &segment};
     enum mly_status status = cut_out(&cut, nodes, count, err);
     mly_free(cut.inside);
     mly_free(cut.role);
@@ -222,8 +228,14 @@ enum mly_status mly_segment_extract(const mly_model *model, const uint32_t *node
     return MLY_OK;
 }
 
-enum mly_status mly_segment_whole(const mly_model *model, struct mly_segment *out,
-                                  struct mly_error *err)
+enum mly_status mly_segment_extract(const mly_model *model, const uint32_t *nodes, uint32_t count,
+                                    struct mly_segment *out, struct mly_error *err)
+{
+    return extract(model, nodes, count, false, out, err);
+}
+
+static enum mly_status extract_all(const mly_model *model, bool observed, struct mly_segment *out,
+                                   struct mly_error *err)
 {
     uint32_t *nodes = mly_alloc_array(model->graph.node_count, sizeof *nodes);
     if (nodes == NULL) {
@@ -232,9 +244,21 @@ enum mly_status mly_segment_whole(const mly_model *model, struct mly_segment *ou
     for (uint32_t i = 0; i < model->graph.node_count; i++) {
         nodes[i] = i;
     }
-    enum mly_status status = mly_segment_extract(model, nodes, model->graph.node_count, out, err);
+    enum mly_status status = extract(model, nodes, model->graph.node_count, observed, out, err);
     mly_free(nodes);
     return status;
+}
+
+enum mly_status mly_segment_whole(const mly_model *model, struct mly_segment *out,
+                                  struct mly_error *err)
+{
+    return extract_all(model, false, out, err);
+}
+
+enum mly_status mly_segment_observed(const mly_model *model, struct mly_segment *out,
+                                     struct mly_error *err)
+{
+    return extract_all(model, true, out, err);
 }
 
 void mly_segment_fini(struct mly_segment *segment)

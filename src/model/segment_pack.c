@@ -170,37 +170,9 @@ static enum mly_status pack_nodes(struct mly__cut *cut, Onnx__GraphProto *graph,
     return MLY_OK;
 }
 
-/* A shape made from what is known of the tensor; NULL when memory is short. */
-static Onnx__TensorShapeProto *make_shape(struct mly__cut *cut,
-                                          const struct mly_graph_tensor *tensor)
-{
-    const size_t rank = (size_t)tensor->shape.rank;
-    Onnx__TensorShapeProto *shape = make(cut, 1, sizeof *shape);
-    Onnx__TensorShapeProto__Dimension **list = make(cut, rank, sizeof *list);
-    Onnx__TensorShapeProto__Dimension *dims = make(cut, rank, sizeof *dims);
-    if (shape == NULL || list == NULL || dims == NULL) {
-        return NULL;
-    }
-    onnx__tensor_shape_proto__init(shape);
-    shape->n_dim = rank;
-    shape->dim = list;
-    for (size_t i = 0; i < rank; i++) {
-        onnx__tensor_shape_proto__dimension__init(&dims[i]);
-        list[i] = &dims[i];
-        if (tensor->shape.dims[i] >= 0) {
-            dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-            dims[i].dim_value = tensor->shape.dims[i];
-        } else if (tensor->dim_names[i][0] != '\0') {
-            dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
-            dims[i].dim_param = (char *)(uintptr_t)tensor->dim_names[i];
-        }
-    }
-    return shape;
-}
-
 static bool says_the_same(const Onnx__ValueInfoProto *info, const struct mly_graph_tensor *tensor)
 {
-    struct mly__value_type type;
+    struct mly_value_type type;
     if (mly__pb_value_type(info->type, &type, NULL) != MLY_OK || type.dtype != tensor->dtype ||
         !mly_shape_equal(&type.shape, &tensor->shape)) {
         return false;
@@ -222,34 +194,13 @@ static Onnx__ValueInfoProto *value_info(struct mly__cut *cut, uint32_t index)
                           says_the_same(known, tensor))) {
         return (Onnx__ValueInfoProto *)(uintptr_t)known;
     }
-    Onnx__ValueInfoProto *info = make(cut, 1, sizeof *info);
-    Onnx__TypeProto *type = make(cut, 1, sizeof *type);
-    Onnx__TypeProto__Tensor *plain = make(cut, 1, sizeof *plain);
-    if (info == NULL || type == NULL || plain == NULL) {
-        return NULL;
+    /* A sequence of unknown elements is left to the runtime to infer: only its name is written. */
+    struct mly_value_type type = {.name = tensor->name, .shape = tensor->shape};
+    if (!tensor->is_sequence_or_optional) {
+        type.dtype = tensor->dtype;
     }
-    onnx__value_info_proto__init(info);
-    if (known != NULL) {
-        *info = *known;
-    }
-    info->name = (char *)(uintptr_t)tensor->name;
-    if (tensor->dtype == MLY_DTYPE_UNDEFINED) {
-        return info;
-    }
-    onnx__type_proto__init(type);
-    onnx__type_proto__tensor__init(plain);
-    info->type = type;
-    type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
-    type->tensor_type = plain;
-    plain->has_elem_type = 1;
-    plain->elem_type = mly_dtype_to_onnx(tensor->dtype);
-    if (tensor->shape.rank >= 0) {
-        plain->shape = make_shape(cut, tensor);
-        if (plain->shape == NULL) {
-            return NULL;
-        }
-    }
-    return info;
+    memcpy(type.dim_names, tensor->dim_names, sizeof type.dim_names);
+    return mly__pb_value_info(&cut->arena, &type, known);
 }
 
 static enum mly_status pack_ports(struct mly__cut *cut, const uint32_t *tensors, uint32_t count,

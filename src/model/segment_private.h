@@ -23,6 +23,7 @@ struct mly__cut {
     bool *inside;  /* by node */
     uint8_t *role; /* by tensor */
     bool whole;
+    bool observed;           /* all that nodes make goes out */
     struct mly__arena arena; /* shallow messages, until they are packed */
     bool *region_used;       /* by region */
     struct mly_segment *out;

@@ -76,6 +76,22 @@ uint32_t mly_graph_find_tensor(const struct mly_graph *graph, const char *name);
 enum mly_status mly_model_add_shapes(mly_model *model, const void *onnx, size_t length,
                                      struct mly_error *err) MLY_MUST_CHECK;
 
+/* Type and shape of one tensor, as a runtime tells it. */
+struct mly_value_type {
+    const char *name;
+    enum mly_dtype dtype;
+    bool is_sequence_or_optional; /* dtype and shape are then ignored */
+    struct mly_shape shape;
+    const char *dim_names[MLY_RANK_MAX]; /* NULL or "" where there is none */
+};
+/*
+ * Writes types in the form that mly_model_add_shapes reads: an ONNX model of value_info only. All
+ * pointers are borrowed; *onnx is owned by the caller (mly_free). MLY_E_INVALID for a rank over
+ * MLY_RANK_MAX. Thread-safe.
+ */
+enum mly_status mly_value_types_pack(const struct mly_value_type *types, size_t count, void **onnx,
+                                     size_t *length, struct mly_error *err) MLY_MUST_CHECK;
+
 /*
  * Concrete shapes for one batch size: fills shapes[tensor_count] (caller's array); the batch symbol
  * becomes `batch`, other symbols stay -1 unless given in bindings (name → size). A batch dimension

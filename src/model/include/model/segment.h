@@ -47,6 +47,15 @@ enum mly_status mly_segment_extract(const mly_model *model, const uint32_t *node
 /* The whole model. */
 enum mly_status mly_segment_whole(const mly_model *model, struct mly_segment *out,
                                   struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * The whole model with every tensor that a node makes as an output too, after the model's own: a
+ * runtime that opens it tells the types and shapes of all of them (see mly_model_add_shapes and
+ * mly_value_types_pack). For asking, not for running. ONNX
+ * Runtime's C API reports rank 0 both for scalars and for tensors of unknown rank: pass rank 0 on
+ * as -1.
+ */
+enum mly_status mly_segment_observed(const mly_model *model, struct mly_segment *out,
+                                     struct mly_error *err) MLY_MUST_CHECK;
 void mly_segment_fini(struct mly_segment *segment);
 /* SHA-256 that determines the segment's results: model hash and node set. */
 enum mly_status mly_segment_hash(const mly_model *model, const struct mly_segment *segment,
