@@ -13,11 +13,11 @@ BUILD ?= build
 .PHONY: all setup demo test check install format lint fuzz bench clean
 all: $(BUILD)/build.ninja
 	@flock $(BUILD) ninja -k 0 -C $(BUILD)
-	@ln -sfn $(BUILD)/compile_commands.json compile_commands.json
 
 $(BUILD)/build.ninja:
 	@test -d .deps || tools/setup
 	@meson setup $(BUILD) --prefix $(PREFIX)
+	@ln -sfn $(BUILD)/compile_commands.json compile_commands.json
 
 setup:
 	@tools/setup
