@@ -10,6 +10,7 @@
 #include <motley/model.h>
 
 #include "cost/table.h"
+#include "model/graph.h"
 
 /* Told about progress from the measuring thread. done and total count measurements; text says what runs now. */
 struct mly_profile_progress {
@@ -23,6 +24,8 @@ struct mly_profile_options {
     uint32_t batch_count;
     const uint32_t *group_counts; /* NULL: 1, 2, 4, … and the number of cores, by what the topology offers */
     uint32_t group_count_count;
+    const struct mly_dim_binding *bindings; /* sizes of symbolic dimensions other than the batch; 1 where not given */
+    size_t binding_count;
     bool nodes;                   /* per-node times too */
     bool again;                   /* measure even what the table already holds */
     int64_t budget_ns;            /* time for all measuring, shared fairly; 0: 40 s */

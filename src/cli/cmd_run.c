@@ -1,0 +1,428 @@
+/* motley run: runs a plan, or a model that is planned first, on real input. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "internal.h"
+#include "plan/plan.h"
+#include "run_inputs.h"
+#include "run_results.h"
+#include "run_stream.h"
+
+struct run_values {
+    struct cli_texts inputs;
+    const char *preprocess;
+    const char *output;
+    const char *labels;
+    const char *model;
+    const char *devices;
+    const char *objective;
+    uint64_t top, count, batch, seed;
+    int64_t duration_ns, budget_ns;
+    bool verify, compare, keep_overridable;
+};
+
+static const struct cli_option run_options[] = {
+    {"input", 'i', CLI_REPEAT, "[NAME=]FILE",
+     "Input: .npy, .npz, ONNX .pb, an image, .raw, a folder with input_0.pb, or random (default). "
+     "May be repeated: several samples, or one file per input.",
+     NULL, offsetof(struct run_values, inputs), 0, 0},
+    {"preprocess", 'p', CLI_TEXT, "WORDS",
+     "How images become tensors, such as imagenet, mnist, or resize=256,crop=224,scale=1/255. "
+     "Default: from the input's shape.",
+     NULL, offsetof(struct run_values, preprocess), 0, 0},
+    {"output", 'o', CLI_FILE, "PATH",
+     "Write results as .npy: a file for one output, else a folder.", NULL,
+     offsetof(struct run_values, output), 0, 0},
+    {"top", 't', CLI_COUNT, "N", "Print the N best classes of the first output.", NULL,
+     offsetof(struct run_values, top), 1, 1000},
+    {"labels", 'l', CLI_FILE, "FILE", "Class names, one per line, for --top.", NULL,
+     offsetof(struct run_values, labels), 0, 0},
+    {"verify", 0, CLI_FLAG, NULL,
+     "Compare the results with the whole model under the runtime's defaults.", NULL,
+     offsetof(struct run_values, verify), 0, 0},
+    {"compare", 0, CLI_FLAG, NULL,
+     "Measure the plan against the runtime's defaults, in interleaved rounds.", NULL,
+     offsetof(struct run_values, compare), 0, 0},
+    {"count", 'n', CLI_COUNT, "N",
+     "Samples to run, cycling through those given (default: those given).", NULL,
+     offsetof(struct run_values, count), 1, 1000000000},
+    {"duration", 0, CLI_SECONDS, "SECONDS",
+     "Run for that long instead; with --compare: in all (default 10).", NULL,
+     offsetof(struct run_values, duration_ns), 0, 0},
+    {"batch", 'b', CLI_COUNT, "N", "Samples per batch (default: the plan's).", NULL,
+     offsetof(struct run_values, batch), 1, 65536},
+    {"devices", 'd', CLI_TEXT, "SPEC",
+     "Processors to use, when a model is given: cpu (default), cpu:0-3, cpu:groups=2.", NULL,
+     offsetof(struct run_values, devices), 0, 0},
+    {"objective", 0, CLI_TEXT, "WHAT", "throughput (default) or latency, when a model is given.",
+     "throughput latency", offsetof(struct run_values, objective), 0, 0},
+    {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
+     NULL, offsetof(struct run_values, budget_ns), 0, 0},
+    {"model", 'm', CLI_FILE, "FILE", "The model of a plan, if it has moved.", NULL,
+     offsetof(struct run_values, model), 0, 0},
+    {"seed", 0, CLI_COUNT, "N", "Seed of random inputs (default 0).", NULL,
+     offsetof(struct run_values, seed), 0, UINT32_MAX},
+    {"keep-overridable", 0, CLI_FLAG, NULL, "Leave initialisers that are also inputs overridable.",
+     NULL, offsetof(struct run_values, keep_overridable), 0, 0},
+};
+
+/* Everything that a run holds; released by close_run. */
+struct run {
+    const struct cli_common *common;
+    const struct run_values *given;
+    struct cli_box box;
+    mly_model *model;
+    mly_plan *plan;
+    mly_engine *engine;
+    struct run_inputs inputs;
+    struct run_results results;
+    struct run_labels labels;
+    struct mly_measure_result measured;
+    struct run_verdict verdict;
+    struct run_contender contenders[3];
+    size_t contender_count;
+    uint64_t count; /* samples */
+    bool interrupted;
+};
+
+static bool is_plan_file(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".json") == 0;
+}
+
+static bool on_progress(double fraction, const char *text, void *user)
+{
+    cli_progress_update(user, fraction, text);
+    return !atomic_load(cli_stop_flag());
+}
+
+static enum mly_status open_plan(struct run *run, const char *path, struct mly_error *err)
+{
+    enum mly_status status = mly_plan_load(path, &run->plan, err);
+    if (status == MLY_OK)
+        status =
+            cli_model_open(run->given->model ? run->given->model : mly_plan_model_path(run->plan),
+                           run->given->keep_overridable, &run->model, err);
+    return status == MLY_OK ? mly_plan_check(run->plan, run->model, run->box.machine, err) : status;
+}
+
+static enum mly_status decide_plan(struct run *run, const char *path, struct mly_error *err)
+{
+    const struct run_values *given = run->given;
+    enum mly_objective objective = MLY_OBJECTIVE_THROUGHPUT;
+    struct cli_progress progress;
+    enum mly_status status =
+        given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
+    if (status == MLY_OK)
+        status = cli_model_open(path, given->keep_overridable, &run->model, err);
+    if (status != MLY_OK)
+        return status;
+    struct mly_decide_options options = {.objective = objective,
+                                         .batch = (uint32_t)given->batch,
+                                         .groups = run->box.groups,
+                                         .budget_ns = given->budget_ns,
+                                         .progress = on_progress,
+                                         .user = &progress};
+    cli_progress_begin(&progress, run->common);
+    status = mly_decide(run->model, run->box.machine, &options, &run->plan, err);
+    cli_progress_end(&progress);
+    return status;
+}
+
+static enum mly_status load_inputs(struct run *run, struct mly_error *err)
+{
+    const struct run_values *given = run->given;
+    struct run_input_options options = {
+        .files = &given->inputs, .preprocess = given->preprocess, .seed = given->seed};
+    enum mly_status status = run_inputs_load(run->model, &options, &run->inputs, err);
+    if (status != MLY_OK)
+        return status;
+    uint32_t batch = given->batch ? (uint32_t)given->batch : mly_plan_batch(run->plan);
+    run->count = given->count ? given->count : run->inputs.sample_count;
+    uint64_t made = run->count;
+    if (!given->count && given->duration_ns)
+        made = (made + batch - 1) / batch * batch;
+    return run_inputs_make_batches(&run->inputs, batch, made, err);
+}
+
+static enum mly_status stream_once(struct run *run, struct mly_error *err)
+{
+    const struct run_values *given = run->given;
+    struct cli_progress progress;
+    struct mly_engine_options options = {.ordered = true};
+    enum mly_status status = mly_engine_create(run->model, run->plan, &options, &run->engine, err);
+    if (status != MLY_OK)
+        return status;
+    uint32_t batch = given->batch ? (uint32_t)given->batch : mly_plan_batch(run->plan);
+    uint64_t per_batch = mly_model_fixed_batch(run->model) ? 1 : batch;
+    run->results = (struct run_results){.model = run->model,
+                                        .keep = given->output || given->top || given->verify ||
+                                                run->common->json,
+                                        .output_count = mly_model_output_count(run->model)};
+    struct run_stream stream = {
+        .engine = run->engine,
+        .inputs = &run->inputs,
+        .count = given->duration_ns && !given->count ? 0 : (run->count + per_batch - 1) / per_batch,
+        .duration_ns = given->count ? 0 : given->duration_ns,
+        .in_flight = run->plan->in_flight,
+        .result = given->output || given->top || given->verify ? run_results_take : NULL,
+        .user = &run->results,
+        .progress = &progress,
+        .text = "running"};
+    cli_progress_begin(&progress, run->common);
+    status = run_stream(&stream, &run->measured, err);
+    cli_progress_end(&progress);
+    run->interrupted = status == MLY_E_CANCELLED;
+    return status;
+}
+
+static enum mly_status compare_once(struct run *run, struct mly_error *err)
+{
+    struct cli_progress progress;
+    int64_t duration = run->given->duration_ns ? run->given->duration_ns : 10000000000;
+    cli_progress_begin(&progress, run->common);
+    enum mly_status status =
+        run_compare(run->model, run->box.machine, run->plan, &run->inputs, run->count, duration,
+                    &progress, run->contenders, &run->contender_count, err);
+    cli_progress_end(&progress);
+    return status;
+}
+
+static void put_summary(struct mly_json_writer *json, const char *key,
+                        const struct mly_summary *summary)
+{
+    mly_json_begin_object(json, key);
+    mly_json_put_number(json, "p50", summary->median);
+    mly_json_put_number(json, "p90", summary->p90);
+    mly_json_put_number(json, "p99", summary->p99);
+    mly_json_put_number(json, "mean", summary->mean);
+    mly_json_put_number(json, "max", summary->max);
+    mly_json_end_object(json);
+}
+
+static void put_measured(struct mly_json_writer *json, const struct mly_measure_result *measured)
+{
+    mly_json_put_int(json, "samples", (int64_t)measured->samples);
+    mly_json_put_int(json, "batches", (int64_t)measured->batches);
+    mly_json_put_number(json, "seconds", (double)measured->elapsed_ns / 1e9);
+    mly_json_put_number(json, "throughput_per_s", measured->throughput_per_s);
+    put_summary(json, "latency_ns", &measured->latency_ns);
+    put_summary(json, "execution_ns", &measured->execution_ns);
+    put_summary(json, "queue_ns", &measured->queue_ns);
+    mly_json_begin_array(json, "processors");
+    for (uint32_t i = 0; i < measured->processor_count; i++) {
+        mly_json_begin_object(json, NULL);
+        mly_json_put_string(json, "id", measured->processors[i].id);
+        mly_json_put_int(json, "tasks", (int64_t)measured->processors[i].tasks);
+        mly_json_put_number(json, "utilisation", measured->processors[i].utilisation);
+        mly_json_end_object(json);
+    }
+    mly_json_end_array(json);
+}
+
+static void put_contenders(struct mly_json_writer *json, const struct run *run)
+{
+    mly_json_begin_array(json, "compare");
+    for (size_t i = 0; i < run->contender_count; i++) {
+        const struct run_contender *row = &run->contenders[i];
+        mly_json_begin_object(json, NULL);
+        mly_json_put_string(json, "who", row->label);
+        mly_json_put_int(json, "batch", row->batch);
+        mly_json_put_number(json, "throughput_per_s", row->throughput_per_s);
+        mly_json_put_number(json, "ratio", row->ratio);
+        mly_json_put_number(json, "latency_p50_ns", row->p50_ns);
+        mly_json_put_number(json, "latency_p99_ns", row->p99_ns);
+        mly_json_end_object(json);
+    }
+    mly_json_end_array(json);
+}
+
+static int report_json(const struct run *run)
+{
+    struct mly_json_writer json;
+    struct mly_error err = {0};
+    char *line = mly_plan_describe(run->plan);
+    mly_json_writer_init(&json, true);
+    mly_json_begin_object(&json, NULL);
+    mly_json_put_string(&json, "model", mly_model_path(run->model));
+    mly_json_put_string(&json, "plan", line);
+    mly_json_put_string(&json, "why", run->plan->why);
+    mly_json_put_bool(&json, "measured", true);
+    mly_json_put_bool(&json, "interrupted", run->interrupted);
+    mly_json_put_number(&json, "predicted_throughput_per_s", mly_plan_throughput_per_s(run->plan));
+    mly_json_put_number(&json, "predicted_latency_ns", mly_plan_latency_ns(run->plan));
+    if (run->given->compare)
+        put_contenders(&json, run);
+    else
+        put_measured(&json, &run->measured);
+    enum mly_status status = MLY_OK;
+    if (run->given->top && !run->given->compare)
+        status = run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
+                                 run->given->labels ? &run->labels : NULL, &json, &err);
+    if (run->given->verify && !run->given->compare) {
+        mly_json_begin_object(&json, "verify");
+        mly_json_put_bool(&json, "ok", run->verdict.ok);
+        mly_json_put_number(&json, "max_absolute", run->verdict.max_absolute);
+        mly_json_put_number(&json, "max_relative", run->verdict.max_relative);
+        mly_json_put_number(&json, "tolerance", run->verdict.tolerance);
+        mly_json_put_string(&json, "output", run->verdict.output);
+        mly_json_put_int(&json, "sample", (int64_t)run->verdict.sample);
+        mly_json_end_object(&json);
+    }
+    mly_json_end_object(&json);
+    mly_free(line);
+    if (status != MLY_OK) {
+        mly_json_writer_fini(&json);
+        return cli_fail(&err);
+    }
+    return cli_print_json(&json);
+}
+
+static void print_contenders(const struct run *run)
+{
+    struct cli_table table;
+    char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES];
+    cli_table_init(&table, "measured|>batch|>samples/s|>ratio|>latency p50|>p99");
+    for (size_t i = 0; i < run->contender_count; i++) {
+        const struct run_contender *row = &run->contenders[i];
+        cli_table_cell(&table, "%s", row->label);
+        cli_table_cell(&table, "%u", row->batch);
+        cli_table_cell(&table, "%.4g", row->throughput_per_s);
+        cli_table_cell(&table, "%.2fx", row->ratio);
+        cli_table_cell(&table, "%s", cli_time(row->p50_ns, a));
+        cli_table_cell(&table, "%s", cli_time(row->p99_ns, b));
+    }
+    cli_table_print(&table, stdout);
+    cli_table_fini(&table);
+    puts("(ratio: median over interleaved rounds; latency: of one batch, with one in flight per "
+         "core group)");
+    printf("predicted for motley's plan: %.4g samples/s\n", mly_plan_throughput_per_s(run->plan));
+}
+
+static void print_measured(const struct run *run)
+{
+    const struct mly_measure_result *measured = &run->measured;
+    char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES], c[CLI_NUMBER_BYTES];
+    printf("%llu samples in %llu batches, %s: %.4g samples/s",
+           (unsigned long long)measured->samples, (unsigned long long)measured->batches,
+           cli_time((double)measured->elapsed_ns, a), measured->throughput_per_s);
+    if (mly_plan_throughput_per_s(run->plan) > 0 && measured->batches >= 20)
+        printf(" (predicted %.4g)", mly_plan_throughput_per_s(run->plan));
+    printf("\nlatency of a batch: p50 %s, p99 %s; of that in execution p50 %s\n",
+           cli_time(measured->latency_ns.median, a), cli_time(measured->latency_ns.p99, b),
+           cli_time(measured->execution_ns.median, c));
+    for (uint32_t i = 0; i < measured->processor_count && measured->batches >= 20; i++)
+        printf("%s: %llu tasks, busy %.0f %%\n", measured->processors[i].id,
+               (unsigned long long)measured->processors[i].tasks,
+               measured->processors[i].utilisation * 100);
+}
+
+static int report_text(const struct run *run)
+{
+    struct mly_error err = {0};
+    if (!run->common->quiet) {
+        char *line = mly_plan_describe(run->plan);
+        printf("plan: %s\n", line ? line : "");
+        if (run->plan->why)
+            printf("why: %s\n", run->plan->why);
+        mly_free(line);
+    }
+    if (run->given->compare) {
+        print_contenders(run);
+        return cli_finish_output();
+    }
+    print_measured(run);
+    if (run->given->top &&
+        run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
+                        run->given->labels ? &run->labels : NULL, NULL, &err) != MLY_OK)
+        return cli_fail(&err);
+    if (run->given->verify)
+        printf("verify: largest difference %.3g (%.3g of the range, %.3g allowed) in output '%s', "
+               "sample %llu, over %llu values: %s\n",
+               run->verdict.max_absolute, run->verdict.max_relative, run->verdict.tolerance,
+               run->verdict.output, (unsigned long long)run->verdict.sample,
+               (unsigned long long)run->verdict.compared, run->verdict.ok ? "equal" : "DIFFERENT");
+    if (run->given->output && !run->common->quiet)
+        printf("results written to %s\n", run->given->output);
+    return cli_finish_output();
+}
+
+static enum mly_status execute(struct run *run, const char *target, struct mly_error *err)
+{
+    const struct run_values *given = run->given;
+    enum mly_status status =
+        given->labels ? run_labels_load(given->labels, &run->labels, err) : MLY_OK;
+    if (status == MLY_OK)
+        status = cli_box_open(given->devices, NULL, &run->box, err);
+    if (status == MLY_OK)
+        status = is_plan_file(target) ? open_plan(run, target, err) : decide_plan(run, target, err);
+    if (status == MLY_OK)
+        status = load_inputs(run, err);
+    if (status != MLY_OK)
+        return status;
+    if (given->compare)
+        return compare_once(run, err);
+    status = stream_once(run, err);
+    if (status == MLY_OK && given->verify)
+        status =
+            run_results_verify(&run->results, &run->inputs, run->box.machine, &run->verdict, err);
+    if (status == MLY_OK && given->output)
+        status = run_results_save(&run->results, given->output, err);
+    return status;
+}
+
+static void close_run(struct run *run)
+{
+    mly_engine_destroy(run->engine);
+    run_results_fini(&run->results);
+    run_inputs_fini(&run->inputs);
+    run_labels_fini(&run->labels);
+    mly_plan_destroy(run->plan);
+    mly_model_destroy(run->model);
+    cli_box_close(&run->box);
+}
+
+static int run_run(const struct cli_common *common, const void *values, char **operands,
+                   size_t operand_count)
+{
+    (void)operand_count;
+    struct run run = {.common = common, .given = values};
+    struct mly_error err = {0};
+    int exit_status = CLI_EXIT_FAILED;
+    if (run.given->compare && (run.given->output || run.given->top || run.given->verify)) {
+        mly_error_set(&err, MLY_E_INVALID,
+                      "--compare measures only: run --output, --top and --verify without it");
+        return cli_usage(&err);
+    }
+    cli_catch_interrupts();
+    enum mly_status status = execute(&run, operands[0], &err);
+    if (status == MLY_OK || (run.interrupted && run.measured.batches > 0))
+        exit_status = common->json ? report_json(&run) : report_text(&run);
+    if (status != MLY_OK)
+        exit_status = cli_fail(&err);
+    else if (run.given->verify && !run.verdict.ok)
+        exit_status = CLI_EXIT_FAILED;
+    close_run(&run);
+    return exit_status;
+}
+
+const struct cli_command cli_command_run = {
+    .name = "run",
+    .operands = "PLAN|MODEL",
+    .summary = "run a plan or a model on real input; verify, compare",
+    .description = "Runs a plan file, or a model: that is measured (once per box) and planned "
+                   "first. Prints throughput and latency; writes results, shows the best classes, "
+                   "compares results with the whole model under the runtime's defaults, or "
+                   "compares speed with them.",
+    .examples = "  motley run googlenet.plan.json --count 200\n  motley run mnist.onnx --input "
+                "digit.png --preprocess mnist --top 3\n"
+                "  motley run model.onnx --input x.npy --output y.npy --verify\n  motley run "
+                "googlenet.onnx --compare\n",
+    .options = run_options,
+    .option_count = sizeof run_options / sizeof run_options[0],
+    .values_bytes = sizeof(struct run_values),
+    .min_operands = 1,
+    .max_operands = 1,
+    .run = run_run,
+};

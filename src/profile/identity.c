@@ -1,0 +1,66 @@
+/* What measurements belong to: model, host and runtime; and shapes that the runtime knows. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "base/alloc.h"
+#include "profile/profile.h"
+
+static enum mly_status runtime_name(char *text, size_t size, struct mly_error *err)
+{
+    const struct mly_backend_ops *ops = mly_backend_find("ort");
+    const char *version = NULL;
+    if (!ops)
+        return mly_error_set(err, MLY_E_ABSENT, "this build has no ONNX Runtime back end");
+    enum mly_status status = ops->probe(&version, err);
+    if (status == MLY_OK)
+        snprintf(text, size, "%s %s", ops->name, version);
+    return status;
+}
+
+enum mly_status mly_profile_identity(const mly_model *model, const mly_machine *machine,
+                                     struct mly_cost_identity *out, struct mly_error *err)
+{
+    struct mly_cost_identity identity = {0};
+    const struct mly_machine_info *info = mly_machine_info(machine);
+    const char *hash = NULL;
+    const char *path = mly_model_path(model);
+    const char *slash = strrchr(path, '/');
+    enum mly_status status = mly_model_hash(model, &hash, err);
+    if (status == MLY_OK)
+        status = runtime_name(identity.runtime, sizeof identity.runtime, err);
+    if (status != MLY_OK)
+        return status;
+    snprintf(identity.model_hash, sizeof identity.model_hash, "%s", hash);
+    snprintf(identity.model_name, sizeof identity.model_name, "%s", slash ? slash + 1 : path);
+    snprintf(identity.host_id, sizeof identity.host_id, "%s", info->host_id);
+    snprintf(identity.host_description, sizeof identity.host_description, "%.80s, %u cores",
+             info->cpu_model, info->cores);
+    *out = identity;
+    return MLY_OK;
+}
+
+static bool all_known(const struct mly_graph *graph)
+{
+    for (uint32_t i = 0; i < graph->tensor_count; i++) {
+        const struct mly_graph_tensor *tensor = &graph->tensors[i];
+        if (!tensor->is_sequence_or_optional &&
+            (tensor->dtype == MLY_DTYPE_UNDEFINED || tensor->shape.rank < 0))
+            return false;
+    }
+    return true;
+}
+
+enum mly_status mly_profile_infer_shapes(mly_model *model, struct mly_error *err)
+{
+    void *onnx = NULL;
+    size_t length = 0;
+    const struct mly_backend_ops *ops = mly_backend_find("ort");
+    if (all_known(mly_model_graph(model)) || !ops || !ops->infer_shapes)
+        return MLY_OK;
+    enum mly_status status = ops->infer_shapes(model, NULL, 0, &onnx, &length, err);
+    if (status == MLY_OK)
+        status = mly_model_add_shapes(model, onnx, length, err);
+    mly_free(onnx);
+    return status;
+}

@@ -1,0 +1,187 @@
+/*
+ * Times of single nodes, from the runtime's own profiling.
+ *
+ * 1. The whole model runs on one thread with profiling on, several times.
+ * 2. Each node of the runtime's fused graph names the model's tensors that it completes: their producers belong to it.
+ * 3. Nodes of the model that were swallowed belong where their first consumer belongs.
+ * 4. A runtime node's time is shared among its nodes in proportion to their arithmetic, equally if that is unknown.
+ */
+#include "nodes.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "crew.h"
+#include "inputs.h"
+
+enum { RUNS_MIN = 5, RUNS_MAX = 200 };
+static const int64_t runs_ns = 1000000000;
+
+/* 1. */
+static enum mly_status run_profiled(const struct mly_backend_ops *ops, mly_session *session,
+                                    const struct mly_tensor *inputs, const atomic_bool *stop,
+                                    struct mly_error *err)
+{
+    const struct mly_session_info *info = ops->info(session);
+    struct mly_tensor *outputs =
+        mly_alloc_array(info->output_count ? info->output_count : 1, sizeof *outputs);
+    if (!outputs)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    enum mly_status status = MLY_OK;
+    int64_t start = mly_now_ns();
+    for (int i = 0;
+         status == MLY_OK && i < RUNS_MAX && (i < RUNS_MIN || mly_now_ns() - start < runs_ns);
+         i++) {
+        if (stop && atomic_load(stop))
+            status = mly_error_set(err, MLY_E_CANCELLED, "measuring was interrupted");
+        else
+            status = ops->run(session, inputs, outputs, err);
+    }
+    for (uint32_t i = 0; i < info->output_count; i++)
+        mly_tensor_fini(&outputs[i]);
+    mly_free(outputs);
+    return status;
+}
+
+/* 2 and 3. owners[node] gets an index into times, or MLY_NO_INDEX. */
+static void find_owners(const struct mly_graph *graph, const struct mly_node_times *times,
+                        uint32_t *owners)
+{
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        owners[n] = MLY_NO_INDEX;
+    for (uint32_t i = 0; i < times->count; i++) {
+        for (uint32_t j = 0; j < times->items[i].output_count; j++) {
+            uint32_t tensor = mly_graph_find_tensor(graph, times->items[i].outputs[j]);
+            uint32_t producer =
+                tensor == MLY_NO_INDEX ? MLY_NO_INDEX : graph->tensors[tensor].producer;
+            if (producer != MLY_NO_INDEX)
+                owners[producer] = i;
+        }
+    }
+    for (uint32_t n = graph->node_count; n-- > 0;) {
+        const struct mly_graph_node *node = &graph->nodes[n];
+        for (uint32_t j = 0; owners[n] == MLY_NO_INDEX && j < node->output_count; j++) {
+            if (node->outputs[j] == MLY_NO_INDEX)
+                continue;
+            const struct mly_graph_tensor *tensor = &graph->tensors[node->outputs[j]];
+            for (uint32_t k = 0; owners[n] == MLY_NO_INDEX && k < tensor->consumer_count; k++)
+                owners[n] = owners[tensor->consumers[k]];
+        }
+    }
+}
+
+static double weight_of(const struct mly_graph *graph, const struct mly_shape *shapes,
+                        uint32_t node)
+{
+    struct mly_node_work work;
+    mly_graph_node_work(graph, shapes, node, &work);
+    return work.known ? work.flops : 0;
+}
+
+/* 4. */
+static enum mly_status put_shares(const struct mly_graph *graph, const struct mly_shape *shapes,
+                                  const struct mly_node_times *times, const uint32_t *owners,
+                                  const struct mly_cost_config *config, mly_cost_table *table,
+                                  struct mly_error *err)
+{
+    double *total = mly_alloc_array(times->count ? times->count : 1, sizeof *total);
+    uint32_t *members = mly_alloc_array(times->count ? times->count : 1, sizeof *members);
+    enum mly_status status =
+        total && members ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    for (uint32_t n = 0; status == MLY_OK && n < graph->node_count; n++) {
+        if (owners[n] == MLY_NO_INDEX)
+            continue;
+        total[owners[n]] += weight_of(graph, shapes, n);
+        members[owners[n]]++;
+    }
+    for (uint32_t n = 0; status == MLY_OK && n < graph->node_count; n++) {
+        struct mly_cost_entry entry = {
+            .scope = MLY_COST_NODE, .scope_id = graph->nodes[n].label, .config = *config};
+        if (owners[n] != MLY_NO_INDEX) {
+            const struct mly_node_time *time = &times->items[owners[n]];
+            double whole = total[owners[n]];
+            double share =
+                whole > 0 ? weight_of(graph, shapes, n) / whole : 1.0 / members[owners[n]];
+            entry.p10_ns = time->p10_ns * share;
+            entry.median_ns = time->median_ns * share;
+            entry.p90_ns = time->p90_ns * share;
+            entry.samples = time->samples;
+        }
+        status = mly_cost_table_put(table, &entry, err);
+    }
+    mly_free(members);
+    mly_free(total);
+    return status;
+}
+
+static enum mly_status share_times(const mly_model *model,
+                                   const struct mly_profile_options *options,
+                                   const struct mly_node_times *times,
+                                   const struct mly_cost_config *config, mly_cost_table *table,
+                                   struct mly_error *err)
+{
+    const struct mly_graph *graph = mly_model_graph(model);
+    uint32_t *owners = mly_alloc_array(graph->node_count ? graph->node_count : 1, sizeof *owners);
+    struct mly_shape *shapes =
+        mly_alloc_array(graph->tensor_count ? graph->tensor_count : 1, sizeof *shapes);
+    enum mly_status status =
+        owners && shapes ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    if (status == MLY_OK)
+        status = mly_graph_bind(model, config->batch, options->bindings, options->binding_count,
+                                shapes, err);
+    if (status == MLY_OK) {
+        find_owners(graph, times, owners);
+        status = put_shares(graph, shapes, times, owners, config, table, err);
+    }
+    mly_free(shapes);
+    mly_free(owners);
+    return status;
+}
+
+static bool all_there(const mly_model *model, const struct mly_cost_config *config,
+                      const mly_cost_table *table)
+{
+    const struct mly_graph *graph = mly_model_graph(model);
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        if (!mly_cost_table_find(table, MLY_COST_NODE, graph->nodes[n].label, config))
+            return false;
+    return true;
+}
+
+enum mly_status profile_nodes(const mly_model *model, const struct mly_segment *whole,
+                              const mly_machine *machine, const struct mly_profile_options *options,
+                              uint32_t batch, mly_cost_table *table, struct mly_error *err)
+{
+    struct mly_cost_config config = {
+        .backend = "ort", .processor_kind = "cpu", .groups = 1, .threads = 1, .batch = batch};
+    const struct mly_backend_ops *ops = mly_backend_find(config.backend);
+    struct mly_processor_list cores = {0};
+    struct mly_tensor *inputs = NULL;
+    struct mly_node_times times = {0};
+    mly_session *session = NULL;
+    if (!ops || !ops->node_times || (!options->again && all_there(model, &config, table)))
+        return MLY_OK;
+    enum mly_status status = mly_machine_group(machine, MLY_GROUP_CORE, 0, false, &cores, err);
+    if (status == MLY_OK)
+        status = profile_inputs_make(model, options->bindings, options->binding_count, batch,
+                                     &inputs, err);
+    if (status == MLY_OK) {
+        struct mly_session_options session_options = {
+            .processor = &cores.items[0], .threads = 1, .profile_nodes = true};
+        status = ops->open(model, whole, &session_options, &session, err);
+    }
+    if (status == MLY_OK)
+        status = run_profiled(ops, session, inputs, options->stop, err);
+    if (status == MLY_OK)
+        status = ops->node_times(session, &times, err);
+    if (status == MLY_OK)
+        status = share_times(model, options, &times, &config, table, err);
+    mly_node_times_fini(&times);
+    if (session)
+        ops->close(session);
+    profile_inputs_free(model, inputs);
+    mly_processor_list_fini(&cores);
+    return status;
+}
