@@ -13,33 +13,33 @@
 
 /* A processor as the plan uses it. */
 struct mly_plan_processor {
-    char id[64];       /* "cpu:0-3" */
+    char id[64]; /* "cpu:0-3" */
     char kind[32];
-    char backend[16];  /* "ort" */
-    uint32_t *cpus;    /* logical CPUs, one per thread; empty for other kinds */
+    char backend[16]; /* "ort" */
+    uint32_t *cpus;   /* logical CPUs, one per thread; empty for other kinds */
     uint32_t cpu_count;
-    uint32_t threads;
+    uint32_t threads; /* at most cpu_count */
     bool spin;
     bool pin;
     bool runtime_defaults; /* let the runtime choose everything (the baseline) */
 };
 
 struct mly_plan_segment {
-    char *name;            /* "s0" */
-    uint32_t *nodes;       /* ascending node indices; NULL with node_count 0 means all nodes */
+    char *name;      /* "s0" */
+    uint32_t *nodes; /* ascending node indices; NULL with node_count 0 means all nodes */
     uint32_t node_count;
-    uint32_t *processors;  /* indices into processors: each holds a session of this segment (replicas) */
+    uint32_t *processors; /* indices into processors, ascending: a session on each (replicas) */
     uint32_t processor_count;
 };
 
 struct mly_prediction {
     bool known;
-    bool measured;             /* from measurements of just this configuration; else estimated */
-    bool modelled;             /* contains times of modelled processors */
-    double throughput_per_s;   /* samples */
-    double latency_ns;         /* median of one batch */
-    double spread;             /* relative, of the throughput */
-    double memory_bytes;       /* weights once, plus private memory per session */
+    bool measured;           /* from measurements of just this configuration; else estimated */
+    bool modelled;           /* contains times of modelled processors */
+    double throughput_per_s; /* samples */
+    double latency_ns;       /* median of one batch */
+    double spread;           /* relative, of the throughput */
+    double memory_bytes;     /* weights once, plus private memory per session */
 };
 
 /* One alternative that a planner considered. */
@@ -48,7 +48,7 @@ struct mly_plan_candidate {
     char planner[16];
     struct mly_prediction prediction;
     bool chosen;
-    bool baseline;     /* whole model under the runtime's defaults */
+    bool baseline; /* whole model under the runtime's defaults */
 };
 
 struct mly_plan {
@@ -59,10 +59,10 @@ struct mly_plan {
     char runtime[64];
     char planner[16];
     enum mly_objective objective;
-    uint32_t batch;         /* samples per task */
-    uint32_t *ladder;       /* batch sizes to warm, ascending; holds `batch` */
+    uint32_t batch;   /* samples per task */
+    uint32_t *ladder; /* batch sizes to warm, ascending; holds `batch` */
     uint32_t ladder_count;
-    uint32_t in_flight;     /* batches in flight that keep every processor busy */
+    uint32_t in_flight; /* batches in flight that keep every processor busy */
     struct mly_plan_processor *processors;
     uint32_t processor_count;
     struct mly_plan_segment *segments; /* in topological order */
@@ -70,24 +70,36 @@ struct mly_plan {
     struct mly_prediction prediction;
     struct mly_plan_candidate *candidates; /* best first */
     uint32_t candidate_count;
-    char *why;              /* a sentence: why this one won */
+    char *why; /* a sentence: why this one won */
 };
 
 /* New plan with everything empty, for model and machine identity; planners fill it in. */
-enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machine, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machine, mly_plan **out,
+                                struct mly_error *err) MLY_MUST_CHECK;
 /* Deep copy. */
-enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out,
+                             struct mly_error *err) MLY_MUST_CHECK;
 /* JSON text of a plan (owned by the caller, mly_free) and back. */
-enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *length, struct mly_error *err) MLY_MUST_CHECK;
-enum mly_status mly_plan_parse(const char *name, const char *text, size_t length, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
-/* One line: "2 groups x 1 thread (cpu:0, cpu:1), batch 4, blocking". Owned by the caller (mly_free). */
+enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *length,
+                                struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_plan_parse(const char *name, const char *text, size_t length, mly_plan **out,
+                               struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * One line: "2 groups x 1 thread (cpu:0, cpu:1), batch 4, blocking". Owned by the caller
+ * (mly_free).
+ */
 char *mly_plan_describe(const mly_plan *plan);
 const char *mly_objective_name(enum mly_objective objective);
 /* MLY_E_INVALID names the word and the choices. */
-enum mly_status mly_objective_parse(const char *word, enum mly_objective *out, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_objective_parse(const char *word, enum mly_objective *out,
+                                    struct mly_error *err) MLY_MUST_CHECK;
 
-/* Predicts from the cost table alone (no hardware): throughput, latency, memory. MLY_E_NOT_FOUND when a cost is missing (names it). */
-enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model, const mly_cost_table *costs, struct mly_prediction *out,
+/*
+ * Predicts from the cost table alone (no hardware): throughput, latency, memory. MLY_E_NOT_FOUND
+ * when a cost is missing (names it).
+ */
+enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
+                                  const mly_cost_table *costs, struct mly_prediction *out,
                                   struct mly_error *err) MLY_MUST_CHECK;
 
 /* What every planner gets. All borrowed. */
@@ -96,25 +108,30 @@ struct mly_plan_request {
     const mly_machine *machine;
     const mly_cost_table *costs;
     enum mly_objective objective;
-    uint32_t batch;              /* 0: choose among the measured ones */
-    double memory_limit_bytes;   /* 0: the machine's */
-    /* The core groups the user fixed (count, or 0 for any). */
-    uint32_t groups;
+    uint32_t batch;            /* 0: choose among the measured ones */
+    double memory_limit_bytes; /* 0: the machine's */
+    uint32_t groups;           /* core groups the user fixed; 0: any number */
 };
 
 struct mly_planner {
     const char *name;
     const char *summary;
-    /* *out owned by the caller, valid by mly_plan_check, with prediction and candidates. MLY_E_NOT_FOUND: nothing measured to decide on. */
-    enum mly_status (*make)(const struct mly_plan_request *request, mly_plan **out, struct mly_error *err);
+    /*
+     * *out owned by the caller, valid by mly_plan_check, with prediction and candidates.
+     * MLY_E_NOT_FOUND: nothing measured to decide on.
+     */
+    enum mly_status (*make)(const struct mly_plan_request *request, mly_plan **out,
+                            struct mly_error *err);
 };
 /* Registry: NULL past the end. */
 const struct mly_planner *mly_planner_at(size_t index);
 const struct mly_planner *mly_planner_find(const char *name);
 /*
- * Runs one planner by name, or "auto": all that fit; the best prediction wins, ties inside the measured noise go to the simpler plan
- * (fewer groups, smaller batch, no spinning); all candidates are listed, best first, the baseline marked, and `why` says it in a sentence.
+ * Runs one planner by name, or "auto": all that fit; the best prediction wins, ties inside the
+ * measured noise go to the simpler plan (fewer groups, smaller batch, no spinning); all candidates
+ * are listed, best first, the baseline marked, and `why` says it in a sentence.
  */
-enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request *request, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request *request,
+                              mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
 
 #endif

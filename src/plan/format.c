@@ -1,0 +1,139 @@
+/* Plans as JSON text: docs/reference/formats.md describes the format. */
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "internal.h"
+
+static void put_numbers(struct mly_json_writer *writer, const char *key, const uint32_t *numbers,
+                        uint32_t count)
+{
+    mly_json_begin_array(writer, key);
+    for (uint32_t i = 0; i < count; i++)
+        mly_json_put_int(writer, NULL, numbers[i]);
+    mly_json_end_array(writer);
+}
+
+/*
+ * [[0,17],[19,19]]: ranges, first and last inclusive; "all" for a segment that is the whole model.
+ */
+static void put_nodes(struct mly_json_writer *writer, const struct mly_plan_segment *segment)
+{
+    if (!segment->node_count) {
+        mly_json_put_string(writer, "nodes", "all");
+        return;
+    }
+    mly_json_begin_array(writer, "nodes");
+    for (uint32_t first = 0, last; first < segment->node_count; first = last + 1) {
+        last = first;
+        while (last + 1 < segment->node_count &&
+               segment->nodes[last + 1] == segment->nodes[last] + 1)
+            last++;
+        mly_json_begin_array(writer, NULL);
+        mly_json_put_int(writer, NULL, segment->nodes[first]);
+        mly_json_put_int(writer, NULL, segment->nodes[last]);
+        mly_json_end_array(writer);
+    }
+    mly_json_end_array(writer);
+}
+
+static void put_prediction(struct mly_json_writer *writer, const struct mly_prediction *prediction)
+{
+    if (!prediction->known)
+        return;
+    mly_json_begin_object(writer, "prediction");
+    mly_json_put_bool(writer, "measured", prediction->measured);
+    mly_json_put_bool(writer, "modelled", prediction->modelled);
+    mly_json_put_number(writer, "throughput_per_s", prediction->throughput_per_s);
+    mly_json_put_number(writer, "latency_ns", prediction->latency_ns);
+    mly_json_put_number(writer, "spread", prediction->spread);
+    mly_json_put_number(writer, "memory_bytes", prediction->memory_bytes);
+    mly_json_end_object(writer);
+}
+
+static void put_processor(struct mly_json_writer *writer, const struct mly_plan_processor *p)
+{
+    mly_json_begin_object(writer, NULL);
+    mly_json_put_string(writer, "id", p->id);
+    mly_json_put_string(writer, "kind", p->kind);
+    mly_json_put_string(writer, "backend", p->backend);
+    put_numbers(writer, "cpus", p->cpus, p->cpu_count);
+    mly_json_put_int(writer, "threads", p->threads);
+    mly_json_put_bool(writer, "spin", p->spin);
+    mly_json_put_bool(writer, "pin", p->pin);
+    mly_json_put_bool(writer, "runtime_defaults", p->runtime_defaults);
+    mly_json_end_object(writer);
+}
+
+static void put_segment(struct mly_json_writer *writer, const struct mly_plan_segment *segment)
+{
+    mly_json_begin_object(writer, NULL);
+    mly_json_put_string(writer, "name", segment->name ? segment->name : "");
+    put_nodes(writer, segment);
+    put_numbers(writer, "processors", segment->processors, segment->processor_count);
+    mly_json_end_object(writer);
+}
+
+static void put_candidate(struct mly_json_writer *writer, const struct mly_plan_candidate *c)
+{
+    mly_json_begin_object(writer, NULL);
+    mly_json_put_string(writer, "description", c->description ? c->description : "");
+    mly_json_put_string(writer, "planner", c->planner);
+    mly_json_put_bool(writer, "chosen", c->chosen);
+    mly_json_put_bool(writer, "baseline", c->baseline);
+    put_prediction(writer, &c->prediction);
+    mly_json_end_object(writer);
+}
+
+enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *length,
+                                struct mly_error *err)
+{
+    struct mly_json_writer writer;
+    mly_json_writer_init(&writer, true);
+    mly_json_begin_object(&writer, NULL);
+    mly_json_put_int(&writer, "motley_plan", MLY__PLAN_VERSION);
+    mly_json_begin_object(&writer, "model");
+    mly_json_put_string(&writer, "path", mly_plan_model_path(plan));
+    mly_json_put_string(&writer, "name", plan->model_name);
+    mly_json_put_string(&writer, "hash", plan->model_hash);
+    mly_json_end_object(&writer);
+    mly_json_put_string(&writer, "host", plan->host_id);
+    mly_json_put_string(&writer, "runtime", plan->runtime);
+    mly_json_put_string(&writer, "planner", plan->planner);
+    mly_json_put_string(&writer, "objective", mly_objective_name(plan->objective));
+    if (plan->why)
+        mly_json_put_string(&writer, "why", plan->why);
+    put_prediction(&writer, &plan->prediction);
+    mly_json_put_int(&writer, "batch", plan->batch);
+    put_numbers(&writer, "ladder", plan->ladder, plan->ladder_count);
+    mly_json_put_int(&writer, "in_flight", plan->in_flight);
+    mly_json_begin_array(&writer, "processors");
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        put_processor(&writer, &plan->processors[i]);
+    mly_json_end_array(&writer);
+    mly_json_begin_array(&writer, "segments");
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        put_segment(&writer, &plan->segments[i]);
+    mly_json_end_array(&writer);
+    mly_json_begin_array(&writer, "candidates");
+    for (uint32_t i = 0; i < plan->candidate_count; i++)
+        put_candidate(&writer, &plan->candidates[i]);
+    mly_json_end_array(&writer);
+    mly_json_end_object(&writer);
+    return mly_json_finish(&writer, text, length, err);
+}
+
+enum mly_status mly_plan_save(const mly_plan *plan, const char *path, struct mly_error *err)
+{
+    char *text;
+    size_t length;
+    enum mly_status status = mly_plan_format(plan, &text, &length, err);
+    if (status)
+        return mly_error_prefix(err, status, "%s", path);
+    if (length > MLY__PLAN_TEXT_BYTES_MAX)
+        status = mly_error_set(err, MLY_E_LIMIT, "%s: %zu bytes of plan; at most %zu are read",
+                               path, length, MLY__PLAN_TEXT_BYTES_MAX);
+    else
+        status = mly_file_write(path, text, length, err);
+    mly_free(text);
+    return status;
+}

@@ -1,0 +1,103 @@
+/* What the files of the plan layer share. */
+#ifndef MLY_PLAN_INTERNAL_H
+#define MLY_PLAN_INTERNAL_H
+
+#include "model/segment.h"
+#include "plan/plan.h"
+
+#define MLY__PLAN_VERSION 1
+#define MLY__PLAN_TEXT_BYTES_MAX ((size_t)16 << 20)
+#define MLY__PLAN_PROCESSORS_MAX 4096u
+#define MLY__PLAN_SEGMENTS_MAX 65536u
+#define MLY__PLAN_NODES_MAX (1u << 22) /* in all segments together */
+#define MLY__PLAN_LADDER_MAX 64u
+#define MLY__PLAN_CPUS_MAX 65536u /* of one processor */
+#define MLY__PLAN_CANDIDATES_MAX 1000u
+#define MLY__PLAN_BATCH_MAX 1000000u
+#define MLY__PLAN_IN_FLIGHT_MAX 1000000u
+#define MLY__PLAN_NUMBER_MAX 1e18
+
+#define MLY__COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* --- plan.c --- */
+
+void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t count);
+
+/* --- text.c --- */
+
+#define MLY__PLAN_CONFIG_TEXT_BYTES 128
+/*
+ * "2 groups x 1 thread, batch 4, block", or "the runtime's defaults, batch 4", into text, which it
+ * returns.
+ */
+char *mly__plan_config_text(const struct mly_cost_config *config,
+                            char text[MLY__PLAN_CONFIG_TEXT_BYTES]);
+/* "cpu:0-3+8" into id; lists too long for it end in "+…" and their number of CPUs. */
+void mly__plan_cpu_id(const uint32_t *cpus, uint32_t count, char id[64]);
+/*
+ * Why the chosen candidate won, as a sentence; the caller's (mly_free), NULL when memory is short.
+ */
+char *mly__plan_explain(const mly_plan *plan);
+
+/* --- evaluate.c --- */
+
+/*
+ * The configuration under which costs of a processor of the plan are kept, when `groups` like it
+ * run.
+ */
+struct mly_cost_config mly__plan_config(const mly_plan *plan, uint32_t processor, uint32_t groups);
+
+/* --- memory.c --- */
+
+/*
+ * Bytes that a plan needs by the graph alone: weights once, and the peak of activations of each
+ * session.
+ */
+struct mly__plan_memory {
+    double weight_bytes;
+    double activation_bytes; /* of all sessions */
+};
+enum mly_status mly__plan_memory(const mly_plan *plan, const mly_model *model,
+                                 struct mly__plan_memory *out,
+                                 struct mly_error *err) MLY_MUST_CHECK;
+/* The same for a whole model in one session with that batch. */
+enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch,
+                                       struct mly__plan_memory *out,
+                                       struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * What an entry of the whole model says of a plan that is just this configuration. memory: of one
+ * session.
+ */
+struct mly_prediction mly__plan_predict_whole(const struct mly_cost_entry *entry,
+                                              const struct mly__plan_memory *memory);
+
+/* --- choose.c --- */
+
+/* What a choice between alternatives looks at. */
+struct mly__alternative {
+    struct mly_prediction prediction;
+    bool eligible; /* may win; others are only listed */
+    bool baseline;
+    uint32_t segments;
+    uint32_t groups;
+    uint32_t batch;
+    bool spin;
+    const char *name; /* decides what nothing else does, so that results do not depend on order */
+};
+/* How good a prediction is: more is better; 0 when it says nothing. */
+double mly__plan_score(const struct mly_prediction *prediction, enum mly_objective objective);
+/* For qsort: best first; among equals the simpler. */
+int mly__plan_compare(const struct mly__alternative *a, const struct mly__alternative *b,
+                      enum mly_objective objective);
+/* The relative difference between two predictions that may be chance. */
+double mly__plan_noise(const struct mly_prediction *a, const struct mly_prediction *b);
+/* Index of the one that wins, or count if none may. */
+size_t mly__plan_choose(const struct mly__alternative *alternatives, size_t count,
+                        enum mly_objective objective);
+
+/* --- planners --- */
+
+extern const struct mly_planner mly__planner_single, mly__planner_groups;
+
+#endif

@@ -1,0 +1,520 @@
+/*
+ * Reading plans. What a person may leave out when writing one by hand has a default; everything
+ * that is there is checked, and nothing unknown is let pass. Whether a plan fits a model and a
+ * machine is for mly_plan_check.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "internal.h"
+
+/* The file's name for messages, and where the plan grows. */
+struct reader {
+    const char *name;
+    mly_plan *plan;
+    uint32_t node_count; /* in all segments so far */
+};
+
+/* --- values --- */
+
+static MLY_PRINTF(4, 5) enum mly_status refuse(const struct reader *r, struct mly_error *err,
+                                               struct mly_json at, const char *format, ...)
+{
+    char message[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return mly_error_set(err, MLY_E_FORMAT, "%s: %s: %s", r->name, at.where, message);
+}
+
+static enum mly_status no_memory(const struct reader *r, struct mly_error *err)
+{
+    return mly_error_set(err, MLY_E_NO_MEMORY, "%s: no memory for a plan", r->name);
+}
+
+/* An array member of min to max elements; absent when it may be. */
+static enum mly_status read_array(const struct reader *r, struct mly_json object, const char *key,
+                                  size_t min, size_t max, struct mly_json *out,
+                                  struct mly_error *err)
+{
+    struct mly_json array = mly_json_member_opt(object, key);
+    const size_t count = mly_json_length(array);
+    if (!array.impl && min)
+        return refuse(r, err, array, "missing");
+    if (array.impl && !mly_json_is_array(array))
+        return refuse(r, err, array, "expected an array");
+    if (array.impl && (count < min || count > max))
+        return refuse(r, err, array, "has %zu elements; %zu to %zu are allowed", count, min, max);
+    *out = array;
+    return MLY_OK;
+}
+
+/*
+ * A string of at most size - 1 bytes into text, which keeps its default when the member is absent.
+ */
+static enum mly_status read_text(const struct reader *r, struct mly_json object, const char *key,
+                                 bool required, char *text, size_t size, struct mly_error *err)
+{
+    struct mly_json value = mly_json_member_opt(object, key);
+    const char *string;
+    if (!value.impl && !required)
+        return MLY_OK;
+    if (!value.impl)
+        return refuse(r, err, value, "missing");
+    enum mly_status status = mly_json_as_string(value, &string, err);
+    if (status)
+        return status;
+    if (required && !*string)
+        return refuse(r, err, value, "is empty");
+    if (strlen(string) >= size)
+        return refuse(r, err, value, "more than %zu bytes", size - 1);
+    memcpy(text, string, strlen(string) + 1);
+    return MLY_OK;
+}
+
+/* A string of any length as a copy; NULL when it is absent. */
+static enum mly_status read_copy(const struct reader *r, struct mly_json object, const char *key,
+                                 char **out, struct mly_error *err)
+{
+    struct mly_json value = mly_json_member_opt(object, key);
+    const char *string;
+    if (!value.impl)
+        return MLY_OK;
+    enum mly_status status = mly_json_as_string(value, &string, err);
+    if (status)
+        return status;
+    *out = mly_strdup(string);
+    return *out ? MLY_OK : no_memory(r, err);
+}
+
+static enum mly_status read_u32(struct mly_json object, const char *key, uint32_t min, uint32_t max,
+                                uint32_t *out, struct mly_error *err)
+{
+    struct mly_json value = mly_json_member_opt(object, key);
+    int64_t number;
+    if (!value.impl)
+        return MLY_OK;
+    enum mly_status status = mly_json_as_int(value, min, max, &number, err);
+    if (!status)
+        *out = (uint32_t)number;
+    return status;
+}
+
+static enum mly_status read_bool(struct mly_json object, const char *key, bool *out,
+                                 struct mly_error *err)
+{
+    return mly_json_member_opt(object, key).impl ? mly_json_bool(object, key, out, err) : MLY_OK;
+}
+
+/* An array of distinct numbers below `limit` into *out; ascending ones when `ascending`. */
+static enum mly_status read_numbers(const struct reader *r, struct mly_json array, uint32_t min,
+                                    uint32_t max, bool ascending, uint32_t **out,
+                                    uint32_t *out_count, struct mly_error *err)
+{
+    const uint32_t count = (uint32_t)mly_json_length(array);
+    if (!count)
+        return MLY_OK;
+    uint32_t *numbers = mly_alloc_array(count, sizeof *numbers);
+    if (!numbers)
+        return no_memory(r, err);
+    *out = numbers; /* the plan owns it from here on */
+    *out_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct mly_json element = mly_json_element(array, i);
+        int64_t number;
+        enum mly_status status = mly_json_as_int(element, min, max, &number, err);
+        if (status)
+            return status;
+        if (ascending && i && number <= numbers[i - 1])
+            return refuse(r, err, element, "%lld follows %u; the numbers must ascend",
+                          (long long)number, numbers[i - 1]);
+        numbers[i] = (uint32_t)number;
+    }
+    return MLY_OK;
+}
+
+static enum mly_status read_prediction(struct mly_json object, struct mly_prediction *out,
+                                       struct mly_error *err)
+{
+    static const char *const known[] = {
+        "measured", "modelled", "throughput_per_s", "latency_ns", "spread", "memory_bytes", NULL};
+    struct mly_json value = mly_json_member_opt(object, "prediction");
+    const struct {
+        const char *key;
+        double *out;
+    } numbers[] = {
+        {"throughput_per_s", &out->throughput_per_s},
+        {"latency_ns", &out->latency_ns},
+        {"spread", &out->spread},
+        {"memory_bytes", &out->memory_bytes},
+    };
+    if (!value.impl)
+        return MLY_OK;
+    enum mly_status status = mly_json_only(value, known, err);
+    if (!status)
+        status = mly_json_bool(value, "measured", &out->measured, err);
+    if (!status)
+        status = mly_json_bool(value, "modelled", &out->modelled, err);
+    for (size_t i = 0; !status && i < MLY__COUNT(numbers); i++)
+        status =
+            mly_json_number(value, numbers[i].key, 0, MLY__PLAN_NUMBER_MAX, numbers[i].out, err);
+    out->known = true;
+    return status;
+}
+
+/* --- processors --- */
+
+static enum mly_status read_processor(const struct reader *r, struct mly_json object,
+                                      struct mly_plan_processor *p, struct mly_error *err)
+{
+    static const char *const known[] = {"id",   "kind", "backend",          "cpus", "threads",
+                                        "spin", "pin",  "runtime_defaults", NULL};
+    struct mly_json cpus;
+    memcpy(p->backend, "ort", sizeof "ort");
+    enum mly_status status = mly_json_only(object, known, err);
+    if (!status)
+        status = read_text(r, object, "id", true, p->id, sizeof p->id, err);
+    if (!status)
+        status = read_text(r, object, "kind", true, p->kind, sizeof p->kind, err);
+    if (!status && mly_json_member_opt(object, "backend").impl)
+        status = read_text(r, object, "backend", true, p->backend, sizeof p->backend, err);
+    if (!status)
+        status = read_array(r, object, "cpus", 0, MLY__PLAN_CPUS_MAX, &cpus, err);
+    if (!status)
+        status = read_numbers(r, cpus, 0, INT32_MAX, false, &p->cpus, &p->cpu_count, err);
+    if (status)
+        return status;
+    p->threads = p->cpu_count ? p->cpu_count : 1;
+    p->pin = p->cpu_count > 0;
+    status = read_u32(object, "threads", 0, MLY__PLAN_CPUS_MAX, &p->threads, err);
+    if (!status)
+        status = read_bool(object, "spin", &p->spin, err);
+    if (!status)
+        status = read_bool(object, "pin", &p->pin, err);
+    if (!status)
+        status = read_bool(object, "runtime_defaults", &p->runtime_defaults, err);
+    return status;
+}
+
+static enum mly_status read_processors(struct reader *r, struct mly_json root,
+                                       struct mly_error *err)
+{
+    struct mly_json array;
+    enum mly_status status =
+        read_array(r, root, "processors", 1, MLY__PLAN_PROCESSORS_MAX, &array, err);
+    if (status)
+        return status;
+    const size_t count = mly_json_length(array);
+    r->plan->processors = mly_alloc_array(count, sizeof *r->plan->processors);
+    if (!r->plan->processors)
+        return no_memory(r, err);
+    while (!status && r->plan->processor_count < count) {
+        const uint32_t i = r->plan->processor_count++;
+        status = read_processor(r, mly_json_element(array, i), &r->plan->processors[i], err);
+    }
+    return status;
+}
+
+/* --- segments --- */
+
+/* One range [first, last], appended to the segment's nodes. */
+static enum mly_status read_range(struct reader *r, struct mly_json range,
+                                  struct mly_plan_segment *segment, size_t *capacity,
+                                  struct mly_error *err)
+{
+    int64_t first, last;
+    if (!mly_json_is_array(range) || mly_json_length(range) != 2)
+        return refuse(r, err, range, "expected a range such as [0, 17], first and last node");
+    const int64_t least =
+        segment->node_count ? (int64_t)segment->nodes[segment->node_count - 1] + 1 : 0;
+    enum mly_status status =
+        mly_json_as_int(mly_json_element(range, 0), 0, MLY__PLAN_NODES_MAX - 1, &first, err);
+    if (!status)
+        status =
+            mly_json_as_int(mly_json_element(range, 1), 0, MLY__PLAN_NODES_MAX - 1, &last, err);
+    if (status)
+        return status;
+    if (first < least)
+        return refuse(r, err, range, "begins at %lld; ranges must ascend and not overlap",
+                      (long long)first);
+    if (last < first)
+        return refuse(r, err, range, "ends at %lld before it begins at %lld", (long long)last,
+                      (long long)first);
+    const uint32_t count = (uint32_t)(last - first + 1);
+    if (count > MLY__PLAN_NODES_MAX - r->node_count)
+        return refuse(r, err, range, "more than %u nodes in all segments", MLY__PLAN_NODES_MAX);
+    if (mly_array_reserve(&segment->nodes, capacity, (size_t)segment->node_count + count,
+                          sizeof *segment->nodes))
+        return no_memory(r, err);
+    for (int64_t node = first; node <= last; node++)
+        segment->nodes[segment->node_count++] = (uint32_t)node;
+    r->node_count += count;
+    return MLY_OK;
+}
+
+static enum mly_status read_nodes(struct reader *r, struct mly_json object,
+                                  struct mly_plan_segment *segment, struct mly_error *err)
+{
+    struct mly_json nodes;
+    const char *word;
+    size_t capacity = 0;
+    enum mly_status status = mly_json_member(object, "nodes", &nodes, err);
+    if (status)
+        return status;
+    if (mly_json_is_string(nodes)) {
+        status = mly_json_as_string(nodes, &word, err);
+        if (!status && strcmp(word, "all"))
+            status =
+                refuse(r, err, nodes, "'%.40s' is neither \"all\" nor an array of ranges", word);
+        return status;
+    }
+    if (!mly_json_is_array(nodes) || !mly_json_length(nodes))
+        return refuse(r, err, nodes, "expected \"all\" or ranges such as [[0, 17], [19, 19]]");
+    const size_t count = mly_json_length(nodes);
+    for (size_t i = 0; !status && i < count; i++)
+        status = read_range(r, mly_json_element(nodes, i), segment, &capacity, err);
+    return status;
+}
+
+static enum mly_status read_segment(struct reader *r, struct mly_json object,
+                                    struct mly_plan_segment *segment, struct mly_error *err)
+{
+    static const char *const known[] = {"name", "nodes", "processors", NULL};
+    struct mly_json processors;
+    enum mly_status status = mly_json_only(object, known, err);
+    if (!status)
+        status = read_copy(r, object, "name", &segment->name, err);
+    if (!status && !segment->name) {
+        segment->name = mly_strfmt("s%u", r->plan->segment_count - 1);
+        status = segment->name ? MLY_OK : no_memory(r, err);
+    }
+    if (!status)
+        status = read_nodes(r, object, segment, err);
+    if (!status)
+        status = read_array(r, object, "processors", 1, MLY__PLAN_PROCESSORS_MAX, &processors, err);
+    if (!status)
+        status = read_numbers(r, processors, 0, r->plan->processor_count - 1, true,
+                              &segment->processors, &segment->processor_count, err);
+    return status;
+}
+
+static enum mly_status read_segments(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    struct mly_json array;
+    enum mly_status status =
+        read_array(r, root, "segments", 1, MLY__PLAN_SEGMENTS_MAX, &array, err);
+    if (status)
+        return status;
+    const size_t count = mly_json_length(array);
+    r->plan->segments = mly_alloc_array(count, sizeof *r->plan->segments);
+    if (!r->plan->segments)
+        return no_memory(r, err);
+    while (!status && r->plan->segment_count < count) {
+        struct mly_json element = mly_json_element(array, r->plan->segment_count);
+        struct mly_plan_segment *segment = &r->plan->segments[r->plan->segment_count++];
+        status = read_segment(r, element, segment, err);
+        if (!status && !segment->node_count && count > 1)
+            status = refuse(r, err, mly_json_member_opt(element, "nodes"),
+                            "\"all\" in a plan of several segments");
+    }
+    return status;
+}
+
+/* --- the rest --- */
+
+static enum mly_status read_candidates(struct reader *r, struct mly_json root,
+                                       struct mly_error *err)
+{
+    static const char *const known[] = {"description", "planner",    "chosen",
+                                        "baseline",    "prediction", NULL};
+    struct mly_json array;
+    enum mly_status status =
+        read_array(r, root, "candidates", 0, MLY__PLAN_CANDIDATES_MAX, &array, err);
+    const size_t count = status ? 0 : mly_json_length(array);
+    if (!count)
+        return status;
+    r->plan->candidates = mly_alloc_array(count, sizeof *r->plan->candidates);
+    if (!r->plan->candidates)
+        return no_memory(r, err);
+    while (!status && r->plan->candidate_count < count) {
+        struct mly_json object = mly_json_element(array, r->plan->candidate_count);
+        struct mly_plan_candidate *c = &r->plan->candidates[r->plan->candidate_count++];
+        status = mly_json_only(object, known, err);
+        if (!status && !mly_json_member_opt(object, "description").impl)
+            status = refuse(r, err, mly_json_member_opt(object, "description"), "missing");
+        if (!status)
+            status = read_copy(r, object, "description", &c->description, err);
+        if (!status)
+            status = read_text(r, object, "planner", false, c->planner, sizeof c->planner, err);
+        if (!status)
+            status = read_bool(object, "chosen", &c->chosen, err);
+        if (!status)
+            status = read_bool(object, "baseline", &c->baseline, err);
+        if (!status)
+            status = read_prediction(object, &c->prediction, err);
+    }
+    return status;
+}
+
+static enum mly_status read_model(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    static const char *const known[] = {"path", "name", "hash", NULL};
+    mly_plan *plan = r->plan;
+    struct mly_json object, path;
+    enum mly_status status = mly_json_member(root, "model", &object, err);
+    if (!status)
+        status = mly_json_only(object, known, err);
+    if (!status)
+        status = mly_json_member(object, "path", &path, err);
+    if (!status)
+        status = read_copy(r, object, "path", &plan->model_path, err);
+    if (!status && !*plan->model_path)
+        status = refuse(r, err, path, "is empty");
+    if (!status)
+        status =
+            read_text(r, object, "name", false, plan->model_name, sizeof plan->model_name, err);
+    if (!status)
+        status = read_text(r, object, "hash", true, plan->model_hash, sizeof plan->model_hash, err);
+    if (!status &&
+        (strlen(plan->model_hash) != 64 || strspn(plan->model_hash, "0123456789abcdef") != 64))
+        status = refuse(r, err, mly_json_member_opt(object, "hash"),
+                        "expected 64 lower-case hexadecimal digits");
+    return status;
+}
+
+/* Batch, ladder and how many batches are in flight. */
+static enum mly_status read_batches(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    mly_plan *plan = r->plan;
+    struct mly_json ladder;
+    int64_t batch;
+    enum mly_status status = mly_json_int(root, "batch", 1, MLY__PLAN_BATCH_MAX, &batch, err);
+    if (!status)
+        status = read_array(r, root, "ladder", 0, MLY__PLAN_LADDER_MAX, &ladder, err);
+    if (status)
+        return status;
+    plan->batch = (uint32_t)batch;
+    status = read_numbers(r, ladder, 1, MLY__PLAN_BATCH_MAX, true, &plan->ladder,
+                          &plan->ladder_count, err);
+    if (status)
+        return status;
+    if (!ladder.impl) {
+        plan->ladder = mly_alloc_array(1, sizeof *plan->ladder);
+        if (!plan->ladder)
+            return no_memory(r, err);
+        plan->ladder[plan->ladder_count++] = plan->batch;
+    }
+    bool found = false;
+    for (uint32_t i = 0; i < plan->ladder_count; i++)
+        found = found || plan->ladder[i] == plan->batch;
+    if (!found)
+        return refuse(r, err, ladder, "does not have the batch size %u", plan->batch);
+    plan->in_flight =
+        plan->segment_count > 1 ? 2 * plan->processor_count : plan->segments[0].processor_count;
+    return read_u32(root, "in_flight", 1, MLY__PLAN_IN_FLIGHT_MAX, &plan->in_flight, err);
+}
+
+static enum mly_status read_objective(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    struct mly_json value = mly_json_member_opt(root, "objective");
+    const char *word;
+    struct mly_error reason;
+    if (!value.impl)
+        return MLY_OK;
+    enum mly_status status = mly_json_as_string(value, &word, err);
+    if (!status && mly_objective_parse(word, &r->plan->objective, &reason))
+        status = refuse(r, err, value, "%s", reason.message);
+    return status;
+}
+
+/* The marker comes first: of another version nothing else can be judged. */
+static enum mly_status check_version(const char *name, struct mly_json root, struct mly_error *err)
+{
+    int64_t version;
+    if (!mly_json_is_object(root) || !mly_json_member_opt(root, "motley_plan").impl)
+        return mly_error_set(err, MLY_E_FORMAT,
+                             "%s: motley_plan: missing; this is no plan of motley", name);
+    enum mly_status status = mly_json_int(root, "motley_plan", 1, INT64_MAX, &version, err);
+    if (!status && version > MLY__PLAN_VERSION)
+        status = mly_error_set(err, MLY_E_UNSUPPORTED,
+                               "%s: motley_plan: written by a newer motley in format %lld; this "
+                               "one reads format %d",
+                               name, (long long)version, MLY__PLAN_VERSION);
+    return status;
+}
+
+static enum mly_status read_plan(const char *name, struct mly_json root, mly_plan **out,
+                                 struct mly_error *err)
+{
+    static const char *const known[] = {"motley_plan", "model",      "host",      "runtime",
+                                        "planner",     "objective",  "why",       "prediction",
+                                        "batch",       "ladder",     "in_flight", "segments",
+                                        "processors",  "candidates", NULL};
+    struct reader r = {.name = name};
+    enum mly_status status = check_version(name, root, err);
+    if (!status)
+        status = mly_json_only(root, known, err);
+    if (status)
+        return status;
+    mly_plan *plan = r.plan = mly_alloc(sizeof *plan);
+    if (!plan)
+        return no_memory(&r, err);
+    status = read_model(&r, root, err);
+    if (!status)
+        status = read_text(&r, root, "host", true, plan->host_id, sizeof plan->host_id, err);
+    if (!status)
+        status = read_text(&r, root, "runtime", false, plan->runtime, sizeof plan->runtime, err);
+    if (!status)
+        status = read_text(&r, root, "planner", false, plan->planner, sizeof plan->planner, err);
+    if (!status)
+        status = read_objective(&r, root, err);
+    if (!status)
+        status = read_copy(&r, root, "why", &plan->why, err);
+    if (!status)
+        status = read_prediction(root, &plan->prediction, err);
+    if (!status)
+        status = read_processors(&r, root, err);
+    if (!status)
+        status = read_segments(&r, root, err);
+    if (!status)
+        status = read_batches(&r, root, err);
+    if (!status)
+        status = read_candidates(&r, root, err);
+    if (status) {
+        mly_plan_destroy(plan);
+        return status;
+    }
+    *out = plan;
+    return MLY_OK;
+}
+
+enum mly_status mly_plan_parse(const char *name, const char *text, size_t length, mly_plan **out,
+                               struct mly_error *err)
+{
+    mly_json_doc *doc;
+    if (length > MLY__PLAN_TEXT_BYTES_MAX)
+        return mly_error_set(err, MLY_E_LIMIT, "%s: %zu bytes; at most %zu are read", name, length,
+                             MLY__PLAN_TEXT_BYTES_MAX);
+    enum mly_status status = mly_json_parse(name, text, length, &doc, err);
+    if (status)
+        return status;
+    status = read_plan(name, mly_json_root(doc), out, err);
+    mly_json_destroy(doc);
+    return status;
+}
+
+enum mly_status mly_plan_load(const char *path, mly_plan **out, struct mly_error *err)
+{
+    mly_json_doc *doc;
+    enum mly_status status = mly_json_load(path, MLY__PLAN_TEXT_BYTES_MAX, &doc, err);
+    if (status)
+        return status;
+    status = read_plan(path, mly_json_root(doc), out, err);
+    mly_json_destroy(doc);
+    return status;
+}

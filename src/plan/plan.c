@@ -1,0 +1,202 @@
+/* Plans in memory: making, copying, freeing, and what users may ask of one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "internal.h"
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machine, mly_plan **out,
+                                struct mly_error *err)
+{
+    const char *hash;
+    enum mly_status status = mly_model_hash(model, &hash, err);
+    if (status)
+        return status;
+    mly_plan *plan = mly_alloc(sizeof *plan);
+    if (!plan || !(plan->model_path = mly_strdup(mly_model_path(model)))) {
+        mly_plan_destroy(plan);
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
+    }
+    snprintf(plan->model_name, sizeof plan->model_name, "%s", base_name(plan->model_path));
+    snprintf(plan->model_hash, sizeof plan->model_hash, "%s", hash);
+    snprintf(plan->host_id, sizeof plan->host_id, "%s", mly_machine_info(machine)->host_id);
+    *out = plan;
+    return MLY_OK;
+}
+
+void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        mly_free(candidates[i].description);
+    mly_free(candidates);
+}
+
+void mly_plan_destroy(mly_plan *plan)
+{
+    if (!plan)
+        return;
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        mly_free(plan->processors[i].cpus);
+    for (uint32_t i = 0; i < plan->segment_count; i++) {
+        mly_free(plan->segments[i].name);
+        mly_free(plan->segments[i].nodes);
+        mly_free(plan->segments[i].processors);
+    }
+    mly__plan_candidates_free(plan->candidates, plan->candidate_count);
+    mly_free(plan->processors);
+    mly_free(plan->segments);
+    mly_free(plan->ladder);
+    mly_free(plan->model_path);
+    mly_free(plan->why);
+    mly_free(plan);
+}
+
+/*
+ * --- copying; each returns false when memory is short, and what was copied so far is in the copy
+ * ---
+ */
+
+static bool dup_text(const char *text, char **out)
+{
+    *out = text ? mly_strdup(text) : NULL;
+    return *out || !text;
+}
+
+static bool dup_numbers(const uint32_t *numbers, uint32_t count, uint32_t **out)
+{
+    *out = count ? mly_alloc_array(count, sizeof **out) : NULL;
+    if (*out)
+        memcpy(*out, numbers, count * sizeof **out);
+    return *out || !count;
+}
+
+static bool dup_processors(const mly_plan *plan, mly_plan *copy)
+{
+    if (!plan->processor_count)
+        return true;
+    copy->processors = mly_alloc_array(plan->processor_count, sizeof *copy->processors);
+    if (!copy->processors)
+        return false;
+    for (uint32_t i = 0; i < plan->processor_count; i++) {
+        const struct mly_plan_processor *from = &plan->processors[i];
+        struct mly_plan_processor *to = &copy->processors[copy->processor_count++];
+        *to = *from;
+        if (!dup_numbers(from->cpus, from->cpu_count, &to->cpus))
+            return false;
+    }
+    return true;
+}
+
+static bool dup_segments(const mly_plan *plan, mly_plan *copy)
+{
+    if (!plan->segment_count)
+        return true;
+    copy->segments = mly_alloc_array(plan->segment_count, sizeof *copy->segments);
+    if (!copy->segments)
+        return false;
+    for (uint32_t i = 0; i < plan->segment_count; i++) {
+        const struct mly_plan_segment *from = &plan->segments[i];
+        struct mly_plan_segment *to = &copy->segments[copy->segment_count++];
+        to->node_count = from->node_count;
+        to->processor_count = from->processor_count;
+        if (!dup_text(from->name, &to->name) ||
+            !dup_numbers(from->nodes, from->node_count, &to->nodes) ||
+            !dup_numbers(from->processors, from->processor_count, &to->processors))
+            return false;
+    }
+    return true;
+}
+
+static bool dup_candidates(const mly_plan *plan, mly_plan *copy)
+{
+    if (!plan->candidate_count)
+        return true;
+    copy->candidates = mly_alloc_array(plan->candidate_count, sizeof *copy->candidates);
+    if (!copy->candidates)
+        return false;
+    for (uint32_t i = 0; i < plan->candidate_count; i++) {
+        struct mly_plan_candidate *to = &copy->candidates[copy->candidate_count++];
+        *to = plan->candidates[i];
+        if (!dup_text(plan->candidates[i].description, &to->description))
+            return false;
+    }
+    return true;
+}
+
+enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_error *err)
+{
+    mly_plan *copy = mly_alloc(sizeof *copy);
+    if (!copy)
+        goto fail;
+    *copy = *plan;
+    copy->model_path = copy->why = NULL;
+    copy->ladder = NULL;
+    copy->processors = NULL;
+    copy->segments = NULL;
+    copy->candidates = NULL;
+    copy->processor_count = copy->segment_count = copy->candidate_count = 0;
+    if (!dup_text(plan->model_path, &copy->model_path) || !dup_text(plan->why, &copy->why) ||
+        !dup_numbers(plan->ladder, plan->ladder_count, &copy->ladder) ||
+        !dup_processors(plan, copy) || !dup_segments(plan, copy) || !dup_candidates(plan, copy))
+        goto fail;
+    *out = copy;
+    return MLY_OK;
+
+fail:
+    mly_plan_destroy(copy);
+    return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a copy of a plan");
+}
+
+/* --- what users may ask --- */
+
+double mly_plan_throughput_per_s(const mly_plan *plan)
+{
+    return plan->prediction.known ? plan->prediction.throughput_per_s : 0;
+}
+
+double mly_plan_latency_ns(const mly_plan *plan)
+{
+    return plan->prediction.known ? plan->prediction.latency_ns : 0;
+}
+
+const char *mly_plan_model_path(const mly_plan *plan)
+{
+    return plan->model_path ? plan->model_path : "";
+}
+
+uint32_t mly_plan_batch(const mly_plan *plan)
+{
+    return plan->batch;
+}
+
+/* --- objectives --- */
+
+static const char *const objective_names[] = {
+    [MLY_OBJECTIVE_THROUGHPUT] = "throughput",
+    [MLY_OBJECTIVE_LATENCY] = "latency",
+};
+
+const char *mly_objective_name(enum mly_objective objective)
+{
+    return (unsigned)objective < MLY__COUNT(objective_names) ? objective_names[objective]
+                                                             : "unknown";
+}
+
+enum mly_status mly_objective_parse(const char *word, enum mly_objective *out,
+                                    struct mly_error *err)
+{
+    for (unsigned i = 0; i < MLY__COUNT(objective_names); i++) {
+        if (!strcmp(word, objective_names[i])) {
+            *out = (enum mly_objective)i;
+            return MLY_OK;
+        }
+    }
+    return mly_error_set(err, MLY_E_INVALID, "'%.60s' is no objective; throughput and latency are",
+                         word);
+}

@@ -1,0 +1,272 @@
+/*
+ * The planners by name, and `auto`, which runs them all.
+ *
+ *   1. Planners that cannot serve the request (nothing measured, too little memory, not made for
+ *      it) are passed over; any other failure ends it.
+ *   2. Their candidates become one list, best first, each configuration once.
+ *   3. Of the plans, the winner is chosen by the rule of choose.c, against the best candidate of
+ *      all that may win: so two ties in a row do not add up.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "internal.h"
+
+/* Simpler planners first: where two make the same plan, it is the first one's. */
+static const struct mly_planner *const planners[] = {
+    &mly__planner_single,
+    &mly__planner_groups,
+};
+
+enum { PLANNER_COUNT = MLY__COUNT(planners) };
+
+const struct mly_planner *mly_planner_at(size_t index)
+{
+    return index < PLANNER_COUNT ? planners[index] : NULL;
+}
+
+const struct mly_planner *mly_planner_find(const char *name)
+{
+    for (size_t i = 0; i < PLANNER_COUNT; i++)
+        if (!strcmp(planners[i]->name, name))
+            return planners[i];
+    return NULL;
+}
+
+/* --- 1 --- */
+
+static bool may_pass_over(enum mly_status status)
+{
+    return status == MLY_E_NOT_FOUND || status == MLY_E_LIMIT || status == MLY_E_UNSUPPORTED;
+}
+
+static enum mly_status run_all(const struct mly_plan_request *request,
+                               mly_plan *made[PLANNER_COUNT], size_t *made_count,
+                               struct mly_error *err)
+{
+    struct mly_error reason = {0}, said = {0};
+    for (size_t i = 0; i < PLANNER_COUNT; i++) {
+        enum mly_status status = planners[i]->make(request, &made[*made_count], &reason);
+        if (!status) {
+            ++*made_count;
+            continue;
+        }
+        if (!may_pass_over(status))
+            return mly_error_set(err, status, "%s", reason.message);
+        /* That a planner is not made for a request helps nobody who can be told what to measure. */
+        if (said.status == MLY_OK || said.status == MLY_E_UNSUPPORTED)
+            said = reason;
+    }
+    return *made_count ? MLY_OK : mly_error_set(err, said.status, "%s", said.message);
+}
+
+/* --- 2 --- */
+
+struct listed {
+    struct mly_plan_candidate candidate; /* moved here from its plan */
+    struct mly__alternative alternative;
+    enum mly_objective objective;
+};
+
+static int compare_listed(const void *a, const void *b)
+{
+    const struct listed *x = a, *y = b;
+    return mly__plan_compare(&x->alternative, &y->alternative, x->objective);
+}
+
+static bool is_listed(const struct listed *list, size_t count, const char *description)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(list[i].candidate.description, description))
+            return true;
+    return false;
+}
+
+/* Moves every plan's candidates into *list, sorted. Names stay the candidates' own. */
+static enum mly_status merge(const struct mly_plan_request *request, mly_plan **made,
+                             size_t made_count, struct listed **out, size_t *out_count,
+                             struct mly_error *err)
+{
+    size_t count = 0, most = 0;
+    for (size_t i = 0; i < made_count; i++)
+        most += made[i]->candidate_count;
+    struct listed *list = mly_alloc_array(most, sizeof *list);
+    if (!list)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the candidates of a plan");
+    for (size_t i = 0; i < made_count; i++) {
+        for (uint32_t k = 0; k < made[i]->candidate_count; k++) {
+            struct mly_plan_candidate *c = &made[i]->candidates[k];
+            if (is_listed(list, count, c->description)) {
+                mly_free(c->description);
+                continue;
+            }
+            list[count++] = (struct listed){
+                .candidate = *c,
+                .alternative = {.prediction = c->prediction,
+                                .eligible = !c->baseline || request->groups <= 1,
+                                .baseline = c->baseline,
+                                .name = c->description},
+                .objective = request->objective,
+            };
+        }
+        mly_free(made[i]->candidates);
+        made[i]->candidates = NULL;
+        made[i]->candidate_count = 0;
+    }
+    qsort(list, count, sizeof *list, compare_listed);
+    *out = list;
+    *out_count = count;
+    return MLY_OK;
+}
+
+/* --- 3 --- */
+
+static struct mly__alternative plan_alternative(const mly_plan *plan)
+{
+    return (struct mly__alternative){
+        .prediction = plan->prediction,
+        .eligible = true,
+        .baseline = plan->processors[0].runtime_defaults,
+        .segments = plan->segment_count,
+        .groups = plan->processor_count,
+        .batch = plan->batch,
+        .spin = plan->processors[0].spin,
+        .name = "",
+    };
+}
+
+static size_t choose_plan(const struct mly_plan_request *request, mly_plan **made,
+                          size_t made_count, const struct listed *list, size_t count)
+{
+    struct mly__alternative alternatives[PLANNER_COUNT + 1];
+    size_t marks = 0;
+    for (size_t i = 0; i < made_count; i++)
+        alternatives[i] = plan_alternative(made[i]);
+    while (marks < count && !list[marks].alternative.eligible)
+        marks++;
+    /*
+     * The mark: listed to be measured against, and more complicated than any plan, so that it never
+     * wins a tie.
+     */
+    if (marks < count) {
+        alternatives[made_count] = list[marks].alternative;
+        alternatives[made_count].segments = UINT32_MAX;
+    }
+    const size_t winner =
+        mly__plan_choose(alternatives, made_count + (marks < count), request->objective);
+    if (winner < made_count)
+        return winner;
+    /* Only the mark is good enough: the plan whose own candidate it was has its prediction. */
+    size_t best = 0;
+    for (size_t i = 1; i < made_count; i++)
+        if (mly__plan_compare(&alternatives[i], &alternatives[best], request->objective) < 0)
+            best = i;
+    return best;
+}
+
+/* Gives the merged list to the plan; what does not fit in it is freed. */
+static enum mly_status take_candidates(mly_plan *plan, const char *chosen, struct listed *list,
+                                       size_t count, struct mly_error *err)
+{
+    const size_t kept = count < MLY__PLAN_CANDIDATES_MAX ? count : MLY__PLAN_CANDIDATES_MAX;
+    bool baseline = false;
+    plan->candidates = mly_alloc_array(kept, sizeof *plan->candidates);
+    for (size_t i = 0; i < count; i++) {
+        struct mly_plan_candidate *c = &list[i].candidate;
+        c->chosen = !strcmp(c->description, chosen);
+        const bool needed = c->chosen || (c->baseline && !baseline);
+        const bool room = plan->candidate_count + (count > kept && !needed ? 2 : 0) < kept;
+        if (!plan->candidates || !room) {
+            mly_free(c->description);
+            continue;
+        }
+        baseline = baseline || c->baseline;
+        plan->candidates[plan->candidate_count++] = *c;
+    }
+    return plan->candidates
+               ? MLY_OK
+               : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the candidates of a plan");
+}
+
+static const char *chosen_description(const mly_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->candidate_count; i++)
+        if (plan->candidates[i].chosen)
+            return plan->candidates[i].description;
+    return "";
+}
+
+static enum mly_status make_auto(const struct mly_plan_request *request, mly_plan **out,
+                                 struct mly_error *err)
+{
+    mly_plan *made[PLANNER_COUNT] = {NULL};
+    char *chosen[PLANNER_COUNT] = {NULL};
+    struct listed *list = NULL;
+    size_t made_count = 0, count = 0;
+    enum mly_status status = run_all(request, made, &made_count, err);
+    for (size_t i = 0; !status && i < made_count; i++)
+        if (!(chosen[i] = mly_strdup(chosen_description(made[i]))))
+            status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
+    if (!status)
+        status = merge(request, made, made_count, &list, &count, err);
+    if (!status) {
+        const size_t winner = choose_plan(request, made, made_count, list, count);
+        mly_plan *plan = made[winner];
+        status = take_candidates(plan, chosen[winner], list, count, err);
+        mly_free(plan->why);
+        plan->why = status ? NULL : mly__plan_explain(plan);
+        if (!status && !plan->why)
+            status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
+        if (!status) {
+            made[winner] = NULL;
+            *out = plan;
+        }
+    }
+    for (size_t i = 0; i < PLANNER_COUNT; i++) {
+        mly_plan_destroy(made[i]);
+        mly_free(chosen[i]);
+    }
+    mly_free(list);
+    return status;
+}
+
+/* --- by name --- */
+
+static enum mly_status unknown_planner(const char *name, struct mly_error *err)
+{
+    struct mly_buffer names = {.max_bytes = 512};
+    enum mly_status status = MLY_OK;
+    for (size_t i = 0; !status && i < PLANNER_COUNT; i++)
+        status = mly_buffer_printf(&names, ", %s", planners[i]->name);
+    status = mly_error_set(err, MLY_E_INVALID, "there is no planner '%.60s'; there are auto%s",
+                           name, names.data ? names.data : "");
+    mly_buffer_fini(&names);
+    return status;
+}
+
+enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request *request,
+                              mly_plan **out, struct mly_error *err)
+{
+    const struct mly_planner *named = mly_planner_find(planner);
+    const bool automatic = !strcmp(planner, "auto");
+    struct mly_error reason;
+    mly_plan *plan = NULL;
+    if (!named && !automatic)
+        return unknown_planner(planner, err);
+    enum mly_status status =
+        automatic ? make_auto(request, &plan, err) : named->make(request, &plan, err);
+    if (status)
+        return status;
+    status = mly_plan_check(plan, request->model, request->machine, &reason);
+    if (status) {
+        status = mly_error_set(err, status == MLY_E_NO_MEMORY ? status : MLY_E_INTERNAL,
+                               "planner %s made a plan that cannot be used: %s", plan->planner,
+                               reason.message);
+        mly_plan_destroy(plan);
+        return status;
+    }
+    *out = plan;
+    return MLY_OK;
+}
