@@ -1,0 +1,288 @@
+/*
+ * Is the plan never worse than the obvious one, and does its prediction come true?
+ *
+ *   bench_plan [--seconds S] MODEL…
+ *
+ * Per model: motley measures and decides (nothing stored is used). Then the decision and every configuration tried by hand run
+ * in interleaved rounds through the same engine: the runtime's defaults, one group of all threads spinning and blocking, and one thread per group,
+ * each at batch 1 and at the batch that motley chose. Printed: predicted and measured throughput of the plan, the best
+ * by hand, and the median over rounds of the ratio between them. Everything is measured on this box.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <motley/decide.h>
+#include <motley/engine.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/stats.h"
+#include "plan/plan.h"
+#include "profile/profile.h"
+#include "runtime/measure.h"
+#include "tensorio/raw.h"
+
+enum { ROUNDS = 7, HAND_MAX = 16 };
+
+struct contender {
+    char label[64];
+    uint32_t batch;
+    mly_plan *plan;
+    mly_engine *engine;
+    struct mly_tensor *inputs;
+    double rounds[ROUNDS];
+    double throughput; /* median of the rounds */
+};
+
+struct trial {
+    mly_model *model;
+    const mly_machine *machine;
+    struct contender contenders[HAND_MAX]; /* the first is motley's */
+    size_t count;
+};
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static enum mly_status make_inputs(const mly_model *model, uint32_t batch, struct mly_tensor **out,
+                                   struct mly_error *err)
+{
+    size_t count = mly_model_input_count(model);
+    struct mly_tensor *inputs =
+        mly_alloc_array(count + 1, sizeof *inputs); /* one more, empty, ends the list */
+    enum mly_status status =
+        inputs ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    for (size_t i = 0; status == MLY_OK && i < count; i++) {
+        const struct mly_port *port = mly_model_input(model, i);
+        struct mly_shape shape = port->shape;
+        for (int32_t d = 0; d < shape.rank; d++)
+            if (shape.dims[d] < 0)
+                shape.dims[d] = d == 0 ? batch : 1;
+        status = mly_tensor_random(port->dtype, &shape, i + 1, &inputs[i], err);
+    }
+    *out = inputs;
+    return status;
+}
+
+/* A plan for just this configuration: the planner is given a table in which nothing else exists. */
+static enum mly_status plan_of(const struct trial *trial, const struct mly_cost_config *config,
+                               mly_plan **out, struct mly_error *err)
+{
+    struct mly_cost_identity identity;
+    mly_cost_table *costs = NULL;
+    struct mly_cost_entry entry = {.scope = MLY_COST_MODEL,
+                                   .scope_id = "",
+                                   .config = *config,
+                                   .p10_ns = 1e6,
+                                   .median_ns = 1e6,
+                                   .p90_ns = 1e6,
+                                   .throughput_per_s = 1e3,
+                                   .samples = 1};
+    enum mly_status status = mly_profile_identity(trial->model, trial->machine, &identity, err);
+    if (status == MLY_OK)
+        status = mly_cost_table_create(&identity, &costs, err);
+    if (status == MLY_OK)
+        status = mly_cost_table_put(costs, &entry, err);
+    if (status == MLY_OK) {
+        struct mly_plan_request request = {.model = trial->model,
+                                           .machine = trial->machine,
+                                           .costs = costs,
+                                           .batch = config->batch};
+        status = mly_plan_make("auto", &request, out, err);
+    }
+    mly_cost_table_destroy(costs);
+    return status;
+}
+
+static enum mly_status add(struct trial *trial, const char *label, mly_plan *plan, uint32_t batch,
+                           struct mly_error *err)
+{
+    struct contender *contender = &trial->contenders[trial->count++];
+    *contender = (struct contender){.batch = batch, .plan = plan};
+    snprintf(contender->label, sizeof contender->label, "%s", label);
+    enum mly_status status = mly_engine_create(trial->model, plan, NULL, &contender->engine, err);
+    return status == MLY_OK ? make_inputs(trial->model, batch, &contender->inputs, err) : status;
+}
+
+static enum mly_status add_by_hand(struct trial *trial, uint32_t batch, struct mly_error *err)
+{
+    uint32_t cores = mly_machine_info(trial->machine)->cores;
+    const struct {
+        const char *label;
+        struct mly_cost_config config;
+    } by_hand[] = {
+        {"runtime defaults", {.groups = 1, .spin = true, .runtime_defaults = true}},
+        {"1 x all, spin", {.groups = 1, .threads = cores, .spin = true}},
+        {"1 x all, block", {.groups = 1, .threads = cores}},
+        {"n x 1 thread", {.groups = cores, .threads = 1}},
+    };
+    for (size_t i = 0; i < sizeof by_hand / sizeof by_hand[0]; i++) {
+        struct mly_cost_config config = by_hand[i].config;
+        mly_plan *plan = NULL;
+        char label[64];
+        if (cores == 1 && i > 1)
+            break;
+        snprintf(config.backend, sizeof config.backend, "ort");
+        snprintf(config.processor_kind, sizeof config.processor_kind, "cpu");
+        config.batch = batch;
+        snprintf(label, sizeof label, "%s, batch %u", by_hand[i].label, batch);
+        enum mly_status status = plan_of(trial, &config, &plan, err);
+        if (status == MLY_OK)
+            status = add(trial, label, plan, batch, err);
+        if (status != MLY_OK)
+            return status;
+    }
+    return MLY_OK;
+}
+
+static enum mly_status give(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
+                            struct mly_error *err)
+{
+    const struct contender *contender = user;
+    (void)index;
+    (void)lane;
+    (void)err;
+    for (size_t i = 0; contender->inputs[i].dtype != MLY_DTYPE_UNDEFINED; i++)
+        inputs[i] = contender->inputs[i];
+    return MLY_OK;
+}
+
+static enum mly_status race(struct trial *trial, double seconds, struct mly_error *err)
+{
+    int64_t slice = (int64_t)(seconds * 1e9 / ROUNDS / (double)trial->count);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < trial->count; i++) {
+            struct contender *contender = &trial->contenders[i];
+            struct mly_measure_result result;
+            struct mly_measure_options options = {.inputs = give,
+                                                  .user = contender,
+                                                  .duration_ns = slice,
+                                                  .warm_up = 1,
+                                                  .in_flight = contender->plan->in_flight};
+            enum mly_status status = mly_measure_stream(contender->engine, &options, &result, err);
+            if (status != MLY_OK)
+                return status;
+            contender->rounds[round] =
+                result.steady_per_s > 0 ? result.steady_per_s : result.throughput_per_s;
+        }
+    }
+    for (size_t i = 0; i < trial->count; i++) {
+        double copy[ROUNDS];
+        memcpy(copy, trial->contenders[i].rounds, sizeof copy);
+        trial->contenders[i].throughput = mly_percentile(copy, ROUNDS, 0.5);
+    }
+    return MLY_OK;
+}
+
+static double ratio_of(const struct contender *a, const struct contender *b)
+{
+    double ratios[ROUNDS];
+    for (int i = 0; i < ROUNDS; i++)
+        ratios[i] = b->rounds[i] > 0 ? a->rounds[i] / b->rounds[i] : 0;
+    return mly_percentile(ratios, ROUNDS, 0.5);
+}
+
+struct tally {
+    int models, predicted_well, never_worse;
+    double worst_ratio;
+};
+
+static void report(const char *path, const struct trial *trial, struct tally *tally)
+{
+    const struct contender *ours = &trial->contenders[0];
+    const struct contender *best = &trial->contenders[1], *defaults = &trial->contenders[1];
+    for (size_t i = 1; i < trial->count; i++)
+        if (trial->contenders[i].throughput > best->throughput)
+            best = &trial->contenders[i];
+    double predicted = mly_plan_throughput_per_s(ours->plan);
+    double error = ours->throughput > 0 ? predicted / ours->throughput - 1 : 0;
+    double ratio = ratio_of(ours, best);
+    char *line = mly_plan_describe(ours->plan);
+    printf("%-28.28s %9.4g %9.4g %+6.1f%%  %-34.34s %9.4g %6.3f %6.2fx  %s\n", base_name(path),
+           predicted, ours->throughput, error * 100, best->label, best->throughput, ratio,
+           ratio_of(ours, defaults), line ? line : "");
+    fflush(stdout);
+    mly_free(line);
+    tally->models++;
+    tally->predicted_well += error > -0.1 && error < 0.1;
+    tally->never_worse += ratio >= 0.98;
+    if (ratio < tally->worst_ratio)
+        tally->worst_ratio = ratio;
+}
+
+static enum mly_status try_model(const char *path, const mly_machine *machine, double seconds,
+                                 struct tally *tally, struct mly_error *err)
+{
+    struct trial trial = {.machine = machine};
+    mly_plan *plan = NULL;
+    struct mly_decide_options decide = {.again = true, .budget_ns = 20000000000};
+    enum mly_status status = mly_model_load(path, NULL, &trial.model, err);
+    if (status == MLY_OK)
+        status = mly_decide(trial.model, machine, &decide, &plan, err);
+    if (status == MLY_OK)
+        status = add(&trial, "motley", plan, mly_plan_batch(plan), err);
+    uint32_t one = status == MLY_OK && mly_model_fixed_batch(trial.model)
+                       ? (uint32_t)mly_model_fixed_batch(trial.model)
+                       : 1;
+    if (status == MLY_OK)
+        status = add_by_hand(&trial, one, err);
+    if (status == MLY_OK && mly_plan_batch(plan) != one)
+        status = add_by_hand(&trial, mly_plan_batch(plan), err);
+    if (status == MLY_OK)
+        status = race(&trial, seconds, err);
+    if (status == MLY_OK)
+        report(path, &trial, tally);
+    for (size_t i = 0; i < trial.count; i++) {
+        struct contender *contender = &trial.contenders[i];
+        mly_engine_destroy(contender->engine);
+        mly_plan_destroy(contender->plan);
+        for (size_t j = 0; contender->inputs && j < mly_model_input_count(trial.model); j++)
+            mly_tensor_fini(&contender->inputs[j]);
+        mly_free(contender->inputs);
+    }
+    mly_model_destroy(trial.model);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = 20;
+    struct mly_error err = {0};
+    mly_machine *machine = NULL;
+    struct tally tally = {.worst_ratio = 1e9};
+    int first = 1, failed = 0;
+    char now[MLY_UTC_TEXT_BYTES];
+    if (argc > 2 && strcmp(argv[1], "--seconds") == 0) {
+        seconds = strtod(argv[2], NULL);
+        first = 3;
+    }
+    if (first >= argc || seconds <= 0) {
+        fprintf(stderr, "usage: bench_plan [--seconds S] MODEL...\n");
+        return 2;
+    }
+    if (mly_machine_create(NULL, &machine, &err) != MLY_OK) {
+        fprintf(stderr, "bench_plan: %s\n", err.message);
+        return 1;
+    }
+    const struct mly_machine_info *info = mly_machine_info(machine);
+    printf("plan against configurations tried by hand; measured %s on %s, %u cores; samples/s, "
+           "medians of %d interleaved rounds\n",
+           mly_utc_now(now), info->cpu_model, info->cores, ROUNDS);
+    printf("%-28s %9s %9s %7s  %-34s %9s %6s %7s  %s\n", "model", "predicted", "measured", "error",
+           "best by hand", "measured", "ratio", "default", "motley's plan");
+    for (int i = first; i < argc; i++) {
+        if (try_model(argv[i], machine, seconds, &tally, &err) != MLY_OK) {
+            printf("%-28.28s failed: %s\n", base_name(argv[i]), err.message);
+            failed++;
+        }
+    }
+    printf("%d models: prediction within 10 %% for %d; at least 0.98 of the best by hand for %d, "
+           "worst %.3f; %d failed\n",
+           tally.models, tally.predicted_well, tally.never_worse, tally.worst_ratio, failed);
+    mly_machine_destroy(machine);
+    return failed ? 1 : 0;
+}
