@@ -17,7 +17,7 @@ static size_t run_length(const uint32_t *cpus, size_t count, uint32_t *step)
     size_t length = 2;
     while (length < count && cpus[length] - cpus[length - 1] == *step)
         length++;
-    return *step == 1 || length > 2 ? length : 1;
+    return *step == 1 || length >= 4 ? length : 1;
 }
 
 bool mly__cpu_list_text(const uint32_t *cpus, size_t count, char separator, char *text,

@@ -82,7 +82,7 @@ static void divide(struct grouping *grouping, struct span span, uint32_t count, 
 static void divide_by_kind(struct grouping *grouping, struct span span, uint32_t count)
 {
     struct span kinds[MLY__MAX_KINDS];
-    uint32_t given[MLY__MAX_KINDS], kind_count = 0, end = span.first + span.count;
+    uint32_t given[MLY__MAX_KINDS] = {0}, kind_count = 0, end = span.first + span.count;
     for (uint32_t at = span.first, length; at < end; at += length) {
         length = part_length(grouping, at, end, PLACE_KIND);
         kinds[kind_count] = (struct span){at, length};

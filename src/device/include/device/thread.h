@@ -28,9 +28,10 @@ struct mly_noise {
     double steal_fraction;
     uint32_t samples;
 };
+
 /*
- * count is 1…4096, duration_ns 1…600 s (MLY_E_INVALID); MLY_E_ABSENT if a CPU cannot be had. Starts
- * count threads and blocks for about the duration; the calling thread's pinning stays.
+ * count is 1 to 4096, the duration 1 ns to 600 s (MLY_E_INVALID); MLY_E_ABSENT if a CPU cannot be
+ * had. Starts count threads and blocks for about the duration; the calling thread stays as it is.
  */
 enum mly_status mly_noise_measure(const uint32_t *cpus, uint32_t count, int64_t duration_ns,
                                   struct mly_noise *out, struct mly_error *err) MLY_MUST_CHECK;
