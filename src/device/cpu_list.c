@@ -162,7 +162,7 @@ static enum mly_status read_mask(struct list_reader *reader, mly__cpu_visitor *e
 /* A, A-B or A-B:STEP */
 static enum mly_status read_range(struct list_reader *reader, mly__cpu_visitor *each, void *user)
 {
-    uint32_t first, last, step = 1;
+    uint32_t first = 0, last = 0, step = 1;
     enum mly_status status = read_number(reader, &first);
     if (status)
         return status;

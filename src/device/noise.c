@@ -44,38 +44,41 @@ struct worker {
     uint32_t cpu;
     double *samples_ns; /* [field->max_samples] */
     uint32_t sample_count;
-    double sink;
     enum mly_status status;
     struct mly_error err;
 };
 
-/* Integer and floating-point steps that depend on each other, in registers: nothing but the core's
- * speed matters. */
-static double work(uint64_t rounds)
+/*
+ * Integer and floating-point steps that depend on each other, in registers: nothing but the core's
+ * speed matters. What goes in and comes out is volatile, so that a compiler, which sees that the
+ * result is always the same, cannot move the work out of the time that is taken around it.
+ */
+static void work(uint64_t rounds, volatile double *value)
 {
     uint64_t x = UINT64_C(0x9e3779b97f4a7c15);
-    double y = 1.0;
+    double y = *value;
     for (uint64_t i = 0; i < rounds; i++) {
         x ^= x << 13; /* xorshift: Marsaglia, Xorshift RNGs, 2003 */
         x ^= x >> 7;
         x ^= x << 17;
         y = y * 0.999999 + (double)(x >> 11) * 0x1p-53;
     }
-    return y;
+    *value = y;
 }
 
-static uint64_t calibrate(double *sink)
+static uint64_t calibrate(void)
 {
     int64_t best_ns = INT64_MAX;
+    volatile double value = 1;
     for (int i = 0; i < 5; i++) {
         int64_t start_ns = mly_now_ns();
-        *sink += work(CALIBRATION_ROUNDS);
+        work(CALIBRATION_ROUNDS, &value);
         int64_t took_ns = mly_now_ns() - start_ns;
         if (took_ns < best_ns)
             best_ns = took_ns;
     }
-    if (best_ns < 1)
-        best_ns = 1;
+    if (best_ns < CALIBRATION_ROUNDS / 10) /* no core does ten rounds in a nanosecond */
+        best_ns = CALIBRATION_ROUNDS / 10;
     return (uint64_t)CALIBRATION_ROUNDS * WORK_NS / (uint64_t)best_ns + 1;
 }
 
@@ -102,16 +105,16 @@ static void *run_worker(void *argument)
     if (!wait_for_start(worker))
         return NULL;
     const uint64_t rounds = field->rounds;
-    double sink = work(rounds); /* warm-up, not counted */
+    volatile double value = 1;
+    work(rounds, &value); /* warm-up, not counted */
     const int64_t end_ns = mly_now_ns() + field->duration_ns;
     int64_t before_ns, after_ns;
     do {
         before_ns = mly_now_ns();
-        sink += work(rounds);
+        work(rounds, &value);
         after_ns = mly_now_ns();
         worker->samples_ns[worker->sample_count++] = (double)(after_ns - before_ns);
     } while (after_ns < end_ns && worker->sample_count < field->max_samples);
-    worker->sink = sink;
     return NULL;
 }
 
@@ -167,8 +170,7 @@ static enum mly_status run_all(struct field *field, struct worker *workers, uint
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 
-    double sink = 0;
-    uint64_t rounds = calibrate(&sink);
+    uint64_t rounds = calibrate();
     pthread_mutex_lock(&field->lock);
     while (field->ready < started)
         pthread_cond_wait(&field->changed, &field->lock);

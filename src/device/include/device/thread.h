@@ -6,8 +6,10 @@
 
 #include <motley/status.h>
 
-/* Pins the calling thread to one logical CPU (OS index). MLY_E_ABSENT if the CPU is gone or not
- * allowed. */
+/*
+ * Pins the calling thread to one logical CPU (OS index). MLY_E_ABSENT, and no change, if the CPU is
+ * gone or not allowed. Thread-safe.
+ */
 enum mly_status mly_thread_pin(uint32_t cpu, struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Allows the calling thread to run on all CPUs of the list and no others; MLY_E_ABSENT, and no
