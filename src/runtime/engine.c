@@ -1,0 +1,223 @@
+/* The engine as its clients see it: submit, wait, cancel, drain, statistics. */
+#include <motley/engine.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "runtime/native.h"
+
+/* With the lock held: blocks while the queue is full, if it may. */
+static enum mly_status await_room(mly_engine *engine, bool wait, struct mly_error *err)
+{
+    struct mly__core *core = &engine->core;
+    while (wait && !core->closing && !mly__core_has_room(core)) {
+        engine->submitters++;
+        pthread_cond_wait(&engine->room, &engine->lock);
+        engine->submitters--;
+    }
+    if (core->closing)
+        return mly_error_set(err, MLY_E_CLOSED, "the engine is being stopped");
+    if (!mly__core_has_room(core))
+        return mly_error_set(err, MLY_E_BUSY, "%u batches wait already, as many as the queue holds",
+                             core->capacity);
+    return MLY_OK;
+}
+
+/* With the lock held. */
+static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs,
+                             size_t input_count, const struct mly_tensor *outputs, bool wait,
+                             mly_request **out, struct mly_error *err)
+{
+    if (engine->core.closing)
+        return mly_error_set(err, MLY_E_CLOSED, "the engine is being stopped");
+    enum mly_status status = mly_flow_check_inputs(&engine->flow, inputs, input_count, err);
+    if (status == MLY_OK && outputs)
+        status = mly_flow_check_outputs(&engine->flow, outputs, err);
+    if (status == MLY_OK)
+        status = await_room(engine, wait, err);
+    if (status != MLY_OK)
+        return status;
+    *out = mly__request_take(&engine->core.pool);
+    if (!*out)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a request");
+    return MLY_OK;
+}
+
+enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_tensor *inputs,
+                                  size_t input_count, const struct mly_tensor *outputs, bool wait,
+                                  mly_done_fn done, void *user, mly_request **out,
+                                  struct mly_error *err)
+{
+    if (!out && !done)
+        return mly_error_set(err, MLY_E_INVALID, "a request needs a holder or a callback");
+    struct mly__wakes wakes = {.count = 0};
+    mly_request *request = NULL;
+    mly__engine_reference(engine);
+    pthread_mutex_lock(&engine->lock);
+    enum mly_status status = admit(engine, inputs, input_count, outputs, wait, &request, err);
+    if (status == MLY_OK) {
+        request->done = done;
+        request->user = user;
+        request->references = out ? 2 : 1;
+        if (out) {
+            *out = request;
+            mly__engine_reference(engine);
+        }
+        mly__core_submit(&engine->core, request, inputs, outputs, mly_now_ns());
+        mly__engine_dispatch(engine, NULL, &wakes);
+    } else {
+        mly__engine_offer_room(engine); /* a place that was offered to this call is still free */
+    }
+    pthread_mutex_unlock(&engine->lock);
+    mly__wakes_send(&wakes);
+    mly__engine_unreference(engine);
+    return status;
+}
+
+enum mly_status mly_request_wait(mly_request *request, struct mly_error *err)
+{
+    mly_engine *engine = request->engine;
+    pthread_mutex_lock(&engine->lock);
+    request->waiters++;
+    while (request->state != MLY__REQUEST_DONE)
+        pthread_cond_wait(&request->changed, &engine->lock);
+    request->waiters--;
+    enum mly_status status = request->status;
+    if (status != MLY_OK)
+        mly_error_set(err, status, "%s", request->error.message);
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+void mly_request_cancel(mly_request *request)
+{
+    mly_engine *engine = request->engine;
+    pthread_mutex_lock(&engine->lock);
+    if (request->state == MLY__REQUEST_ACTIVE) {
+        mly__core_cancel(&engine->core, request);
+        if (request->state == MLY__REQUEST_FINISHED)
+            mly__engine_call_janitor(engine);
+        else
+            mly__engine_interrupt(engine, request);
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+const struct mly_tensor *mly_request_outputs(const mly_request *request, size_t *count)
+{
+    mly_engine *engine = request->engine;
+    pthread_mutex_lock(&engine->lock);
+    bool has = request->status == MLY_OK &&
+               (request->state == MLY__REQUEST_DELIVERING || request->state == MLY__REQUEST_DONE);
+    if (count)
+        *count = has ? engine->flow.output_count : 0;
+    pthread_mutex_unlock(&engine->lock);
+    return has ? request->tensors : NULL;
+}
+
+void mly_request_times(const mly_request *request, int64_t *queue_ns, int64_t *execute_ns,
+                       int64_t *total_ns)
+{
+    mly_engine *engine = request->engine;
+    pthread_mutex_lock(&engine->lock);
+    if (queue_ns)
+        *queue_ns = request->queue_ns;
+    if (execute_ns)
+        *execute_ns = request->execute_ns;
+    if (total_ns)
+        *total_ns = request->total_ns;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void mly_request_release(mly_request *request)
+{
+    if (!request)
+        return;
+    mly_engine *engine = request->engine;
+    pthread_mutex_lock(&engine->lock);
+    if (--request->references == 0)
+        mly__engine_recycle(engine, request);
+    pthread_mutex_unlock(&engine->lock);
+    mly__engine_unreference(engine);
+}
+
+void mly_engine_drain(mly_engine *engine)
+{
+    mly__engine_reference(engine);
+    pthread_mutex_lock(&engine->lock);
+    struct mly__core *core = &engine->core;
+    uint64_t end = core->next_sequence;
+    engine->drainers++;
+    while (core->first && core->first->sequence < end)
+        pthread_cond_wait(&engine->drained, &engine->lock);
+    engine->drainers--;
+    pthread_mutex_unlock(&engine->lock);
+    mly__engine_unreference(engine);
+}
+
+/* Copies results into the caller's tensors; those with memory of their own have theirs already. */
+static enum mly_status copy_out(const struct mly_tensor *results, struct mly_tensor *outputs,
+                                size_t count, struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    size_t made = 0;
+    while (made < count) {
+        if (!outputs[made].data)
+            status = mly_tensor_dup(&results[made], &outputs[made], err);
+        if (status != MLY_OK)
+            break;
+        outputs[made].shape = results[made].shape;
+        made++;
+    }
+    while (status != MLY_OK && made-- > 0) {
+        if (outputs[made].data != results[made].data) /* not the caller's own */
+            mly_tensor_fini(&outputs[made]);
+    }
+    return status;
+}
+
+enum mly_status mly_engine_infer(mly_engine *engine, const struct mly_tensor *inputs,
+                                 size_t input_count, struct mly_tensor *outputs,
+                                 size_t output_count, struct mly_error *err)
+{
+    if (output_count != engine->flow.output_count)
+        return mly_error_set(err, MLY_E_MISMATCH, "the model has %u outputs, not %zu",
+                             engine->flow.output_count, output_count);
+    mly_request *request = NULL;
+    enum mly_status status =
+        mly_engine_submit(engine, inputs, input_count, outputs, true, NULL, NULL, &request, err);
+    if (status != MLY_OK)
+        return status;
+    status = mly_request_wait(request, err);
+    if (status == MLY_OK)
+        status = copy_out(mly_request_outputs(request, NULL), outputs, output_count, err);
+    mly_request_release(request);
+    return status;
+}
+
+void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
+{
+    memset(out, 0, sizeof *out);
+    pthread_mutex_lock(&engine->lock);
+    const struct mly__core *core = &engine->core;
+    out->submitted = core->submitted;
+    out->completed = core->completed;
+    out->failed = core->failed;
+    out->cancelled = core->cancelled;
+    out->queued = mly__core_waiting(core);
+    out->running = core->on_processors;
+    out->open_ns = engine->open_ns;
+    out->prepared_copy = engine->prepared_copy;
+    size_t room = sizeof out->processors / sizeof *out->processors;
+    for (uint32_t i = 0; i < engine->worker_count && i < room; i++) {
+        const struct mly__worker *worker = &engine->workers[i];
+        struct mly_processor_stats *stats = &out->processors[out->processor_count++];
+        memcpy(stats->id, engine->flow.processors[i].device.id, sizeof stats->id);
+        stats->tasks = worker->tasks;
+        stats->failures = worker->failures;
+        stats->busy_ns = worker->busy_ns;
+    }
+    pthread_mutex_unlock(&engine->lock);
+}

@@ -1,0 +1,372 @@
+/*
+ * A measured stream. One thread, the caller's, submits and takes results; engine threads only note when a batch
+ * was done and put its lane into a queue.
+ *
+ *   1. Keep `in_flight` batches in flight, as long as there are lanes: a batch holds its lane until its result was
+ *      delivered, so results that wait for an older one need lanes beyond `in_flight`.
+ *   2. Between warm-up and measuring, let everything finish, so that the clock starts on an idle engine.
+ *   3. Deliver in order of submission.
+ *   4. Throughput without filling and draining: from the completion that first had all lanes full behind it to the last
+ *      one that was followed by a full set.
+ */
+#include "runtime/measure.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "runtime/native.h"
+#include "runtime/queue.h"
+
+#define STOP_POLL_NS 20000000
+#define PROGRESS_NS 100000000
+/* Latencies kept; of more, a uniform sample of so many. */
+#define SAMPLES_MAX ((size_t)1 << 20)
+
+struct stream;
+
+struct lane {
+    struct stream *stream;
+    mly_request *request; /* NULL when free */
+    uint64_t samples;
+    bool measured, finished;
+    int64_t done_ns; /* written by the engine's thread before the lane goes into the queue */
+};
+
+enum { SERIES_LATENCY, SERIES_EXECUTION, SERIES_QUEUE, SERIES_COUNT };
+
+struct stream {
+    mly_engine *engine;
+    const struct mly_measure_options *options;
+    struct mly_measure_result *result;
+    struct mly_error *err;
+    enum mly_status status; /* the first failure */
+    bool exhausted, stopped, started;
+    uint32_t lane_count, in_flight;
+    uint64_t next, delivered; /* indices of batches */
+    struct lane *lanes;
+    struct mly_tensor *inputs;
+    mly_queue *finished;
+    int64_t started_ns, last_done_ns, last_progress_ns;
+    struct mly_engine_stats before, after;
+    uint64_t steady_from_batches, steady_from_samples, steady_to_batches, steady_to_samples;
+    int64_t steady_from_ns, steady_to_ns;
+    double *series[SERIES_COUNT];
+    size_t series_capacity[SERIES_COUNT], series_length;
+    struct mly_random random;
+};
+
+uint32_t mly_measure_lanes(uint32_t in_flight)
+{
+    return 2 * in_flight + 2;
+}
+
+static void note_done(mly_request *request, enum mly_status status, void *user)
+{
+    (void)request;
+    (void)status;
+    struct lane *lane = user;
+    lane->done_ns = mly_now_ns();
+    /* The queue has room for all lanes and is never closed. */
+    enum mly_status pushed = mly_queue_push(lane->stream->finished, lane, false);
+    (void)pushed;
+}
+
+/* The first failure ends the stream, and its message is the one the caller gets; what is in flight finishes. */
+static void fail(struct stream *stream, enum mly_status status, const struct mly_error *why)
+{
+    if (status == MLY_OK || stream->status != MLY_OK)
+        return;
+    stream->status = status;
+    mly_error_set(stream->err, status, "%s", why->message);
+}
+
+/* --- submitting --- */
+
+static bool wants_more(const struct stream *stream)
+{
+    const struct mly_measure_options *o = stream->options;
+    if (stream->status != MLY_OK || stream->exhausted || stream->stopped)
+        return false;
+    if (stream->next < o->warm_up)
+        return true;
+    if (!stream->started)
+        return true;
+    if (o->count > 0 && stream->next - o->warm_up >= o->count)
+        return false;
+    return o->duration_ns == 0 || mly_now_ns() - stream->started_ns < o->duration_ns;
+}
+
+static void start_clock(struct stream *stream)
+{
+    stream->started = true;
+    mly_engine_get_stats(stream->engine, &stream->before);
+    stream->started_ns = stream->last_done_ns = stream->last_progress_ns = mly_now_ns();
+}
+
+static void submit_one(struct stream *stream)
+{
+    const struct mly_flow *flow = mly__engine_flow(stream->engine);
+    uint32_t number = (uint32_t)(stream->next % stream->lane_count);
+    struct lane *lane = &stream->lanes[number];
+    struct mly_error why;
+    why.message[0] = '\0';
+    memset(stream->inputs, 0, flow->input_count * sizeof *stream->inputs);
+    enum mly_status status =
+        stream->options->inputs(stream->options->user, stream->next, number, stream->inputs, &why);
+    if (status == MLY_E_NOT_FOUND) {
+        stream->exhausted = true;
+        return;
+    }
+    bool has_batch = flow->input_count > 0 && stream->inputs[0].shape.rank > 0;
+    lane->samples = has_batch ? (uint64_t)stream->inputs[0].shape.dims[0] : 1;
+    lane->measured = stream->started;
+    lane->finished = false;
+    if (status == MLY_OK)
+        status = mly_engine_submit(stream->engine, stream->inputs, flow->input_count, NULL, true,
+                                   note_done, lane, &lane->request, &why);
+    if (status != MLY_OK) {
+        fail(stream, status, &why);
+        return;
+    }
+    stream->next++;
+    stream->in_flight++;
+}
+
+static void submit(struct stream *stream)
+{
+    while (wants_more(stream)) {
+        if (!stream->started && stream->next == stream->options->warm_up) {
+            if (stream->in_flight > 0) /* (2) */
+                return;
+            start_clock(stream);
+            if (!wants_more(stream))
+                return;
+        }
+        if (stream->in_flight >= stream->options->in_flight ||
+            stream->next - stream->delivered >= stream->lane_count) /* (1) */
+            return;
+        submit_one(stream);
+    }
+}
+
+/* --- results --- */
+
+/* Where the next value of all series goes; SIZE_MAX when it is not kept. */
+static size_t place(struct stream *stream)
+{
+    if (stream->series_length < SAMPLES_MAX) {
+        for (int s = 0; s < SERIES_COUNT; s++) {
+            if (mly_array_reserve(&stream->series[s], &stream->series_capacity[s],
+                                  stream->series_length + 1, sizeof(double)) != 0) {
+                struct mly_error why;
+                fail(stream,
+                     mly_error_set(&why, MLY_E_NO_MEMORY, "no memory for the times of %zu batches",
+                                   stream->series_length),
+                     &why);
+                return SIZE_MAX;
+            }
+        }
+        return stream->series_length++;
+    }
+    uint64_t at = mly_random_below(&stream->random, stream->result->batches);
+    return at < SAMPLES_MAX ? (size_t)at : SIZE_MAX;
+}
+
+static void count_in(struct stream *stream, const struct lane *lane)
+{
+    struct mly_measure_result *result = stream->result;
+    result->batches++;
+    result->samples += lane->samples;
+    if (lane->done_ns > stream->last_done_ns)
+        stream->last_done_ns = lane->done_ns;
+    if (result->batches == stream->options->in_flight) { /* (4) */
+        stream->steady_from_batches = result->batches;
+        stream->steady_from_samples = result->samples;
+        stream->steady_from_ns = stream->last_done_ns;
+    }
+    if (stream->in_flight + 1 >= stream->options->in_flight) {
+        stream->steady_to_batches = result->batches;
+        stream->steady_to_samples = result->samples;
+        stream->steady_to_ns = stream->last_done_ns;
+    }
+    int64_t queue_ns, execute_ns, total_ns;
+    mly_request_times(lane->request, &queue_ns, &execute_ns, &total_ns);
+    size_t at = place(stream);
+    if (at == SIZE_MAX)
+        return;
+    stream->series[SERIES_LATENCY][at] = (double)total_ns;
+    stream->series[SERIES_EXECUTION][at] = (double)execute_ns;
+    stream->series[SERIES_QUEUE][at] = (double)queue_ns;
+}
+
+/* A batch is over; `done` has returned when the wait has. */
+static void take(struct stream *stream, struct lane *lane)
+{
+    struct mly_error why;
+    enum mly_status status = mly_request_wait(lane->request, &why);
+    stream->in_flight--;
+    lane->finished = true;
+    if (status == MLY_OK) {
+        if (lane->measured)
+            count_in(stream, lane);
+        return;
+    }
+    if (stream->stopped && status == MLY_E_CANCELLED)
+        return;
+    stream->result->failed += lane->measured;
+    fail(stream, status, &why);
+}
+
+/* (3) Failed batches have no outputs and are passed over. */
+static void deliver(struct stream *stream)
+{
+    while (stream->delivered < stream->next) {
+        struct lane *lane = &stream->lanes[stream->delivered % stream->lane_count];
+        if (!lane->finished)
+            return;
+        size_t count = 0;
+        const struct mly_tensor *outputs = mly_request_outputs(lane->request, &count);
+        if (outputs && stream->options->outputs) {
+            struct mly_error why;
+            why.message[0] = '\0';
+            enum mly_status status = stream->options->outputs(
+                stream->options->user, stream->delivered, outputs, count, &why);
+            fail(stream, status, &why);
+        }
+        mly_request_release(lane->request);
+        lane->request = NULL;
+        stream->delivered++;
+    }
+}
+
+static void report(struct stream *stream, bool last)
+{
+    const struct mly_measure_options *o = stream->options;
+    int64_t now_ns = mly_now_ns();
+    if (!o->progress || !stream->started ||
+        (!last && now_ns - stream->last_progress_ns < PROGRESS_NS))
+        return;
+    stream->last_progress_ns = now_ns;
+    struct mly_measure_progress progress = {
+        .batches = stream->result->batches,
+        .samples = stream->result->samples,
+        .total_batches = o->count,
+        .elapsed_ns = now_ns - stream->started_ns,
+    };
+    double by_count = o->count ? (double)progress.batches / (double)o->count : 0;
+    double by_time = o->duration_ns ? (double)progress.elapsed_ns / (double)o->duration_ns : 0;
+    progress.fraction = by_count > by_time ? by_count : by_time;
+    if (progress.fraction > 1)
+        progress.fraction = 1;
+    o->progress(o->user, &progress);
+}
+
+/* Cancels everything in flight, once. */
+static void heed_stop(struct stream *stream)
+{
+    const atomic_bool *stop = stream->options->stop;
+    if (stream->stopped || !stop || !atomic_load(stop))
+        return;
+    stream->stopped = true;
+    for (uint32_t i = 0; i < stream->lane_count; i++) {
+        if (stream->lanes[i].request)
+            mly_request_cancel(stream->lanes[i].request);
+    }
+}
+
+static void pump(struct stream *stream)
+{
+    const struct mly_measure_options *o = stream->options;
+    for (;;) {
+        heed_stop(stream);
+        submit(stream);
+        if (stream->in_flight == 0)
+            return;
+        int64_t deadline_ns = MLY_QUEUE_FOREVER;
+        if (o->stop && !stream->stopped)
+            deadline_ns = mly_now_ns() + STOP_POLL_NS;
+        else if (o->progress)
+            deadline_ns = mly_now_ns() + PROGRESS_NS;
+        void *item = NULL;
+        if (mly_queue_pop(stream->finished, deadline_ns, &item) == MLY_OK) {
+            take(stream, item);
+            deliver(stream);
+        }
+        report(stream, false);
+    }
+}
+
+/* --- the whole --- */
+
+static void conclude(struct stream *stream)
+{
+    struct mly_measure_result *result = stream->result;
+    if (!stream->started)
+        return;
+    mly_engine_get_stats(stream->engine, &stream->after);
+    result->elapsed_ns = stream->last_done_ns - stream->started_ns;
+    if (result->elapsed_ns > 0)
+        result->throughput_per_s = (double)result->samples * 1e9 / (double)result->elapsed_ns;
+    int64_t steady_ns = stream->steady_to_ns - stream->steady_from_ns;
+    if (stream->steady_from_batches > 0 && steady_ns > 0 &&
+        stream->steady_to_batches >= stream->steady_from_batches + stream->options->in_flight)
+        result->steady_per_s = (double)(stream->steady_to_samples - stream->steady_from_samples) *
+                               1e9 / (double)steady_ns;
+    result->latency_ns = mly_summarise(stream->series[SERIES_LATENCY], stream->series_length);
+    result->execution_ns = mly_summarise(stream->series[SERIES_EXECUTION], stream->series_length);
+    result->queue_ns = mly_summarise(stream->series[SERIES_QUEUE], stream->series_length);
+    result->processor_count = stream->after.processor_count;
+    for (uint32_t i = 0; i < result->processor_count; i++) {
+        const struct mly_processor_stats *a = &stream->before.processors[i];
+        const struct mly_processor_stats *b = &stream->after.processors[i];
+        memcpy(result->processors[i].id, b->id, sizeof b->id);
+        result->processors[i].tasks = b->tasks - a->tasks;
+        if (result->elapsed_ns > 0)
+            result->processors[i].utilisation =
+                (double)(b->busy_ns - a->busy_ns) / (double)result->elapsed_ns;
+    }
+}
+
+static enum mly_status allocate(struct stream *stream, struct mly_error *err)
+{
+    stream->lane_count = mly_measure_lanes(stream->options->in_flight);
+    stream->lanes = mly_alloc_array(stream->lane_count, sizeof *stream->lanes);
+    stream->inputs =
+        mly_alloc_array(mly__engine_flow(stream->engine)->input_count, sizeof *stream->inputs);
+    if (!stream->lanes || !stream->inputs)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u batches in flight",
+                             stream->options->in_flight);
+    for (uint32_t i = 0; i < stream->lane_count; i++)
+        stream->lanes[i].stream = stream;
+    return mly_queue_create(stream->lane_count, &stream->finished, err);
+}
+
+enum mly_status mly_measure_stream(mly_engine *engine, const struct mly_measure_options *options,
+                                   struct mly_measure_result *result, struct mly_error *err)
+{
+    if (!options->inputs || options->in_flight == 0 || options->in_flight > UINT32_MAX / 4)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "a stream needs inputs and between 1 and %u batches in flight",
+                             UINT32_MAX / 4);
+    struct stream stream = {.engine = engine, .options = options, .result = result, .err = err};
+    mly_random_init(&stream.random, 1);
+    enum mly_status status = allocate(&stream, err);
+    if (status == MLY_OK) {
+        *result = (struct mly_measure_result){0};
+        pump(&stream);
+        report(&stream, true);
+        conclude(&stream);
+        status = stream.status;
+        if (status == MLY_OK && stream.stopped)
+            status = mly_error_set(err, MLY_E_CANCELLED, "stopped after %llu batches",
+                                   (unsigned long long)result->batches);
+    }
+    mly_queue_destroy(stream.finished);
+    for (int s = 0; s < SERIES_COUNT; s++)
+        mly_free(stream.series[s]);
+    mly_free(stream.inputs);
+    mly_free(stream.lanes);
+    return status;
+}
