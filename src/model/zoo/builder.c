@@ -109,8 +109,9 @@ static uint32_t add_value(struct mly__zoo *zoo, const struct mly__zoo_value *val
 /* --- names --- */
 
 /*
- * The exporter's scope of a module path: the names of the modules on the way, where a numbered
- * child repeats its parent's: "layer1.0.conv1" is "/layer1/layer1.0/conv1".
+ * The exporter's scope of a module path: the names of the modules on the way, where a numbered child of a Sequential
+ * repeats its parent's, "layer1.0.conv1" is "/layer1/layer1.0/conv1", and a ModuleList, which is no step of its own, is
+ * one with its child: "layer:0.output" is "/layer.0/output".
  */
 static void scope_of(const char *path, char *scope, size_t size)
 {
@@ -121,11 +122,23 @@ static void scope_of(const char *path, char *scope, size_t size)
         size_t n = strcspn(path, "."), kept = isdigit((unsigned char)*path) ? strlen(component) : 0;
         snprintf(component + kept, sizeof(component) - kept, "%s%.*s", kept ? "." : "", (int)n,
                  path);
+        for (char *colon; (colon = strchr(component, ':'));)
+            *colon = '.';
         int written = snprintf(scope + length, size - length, "/%s", component);
         assert(written > 0 && (size_t)written < size - length);
         length += (size_t)written;
         path += n + (path[n] == '.');
     }
+}
+
+/* "layer.0.weight" of "layer:0" and "weight". */
+static const char *weight_name(struct mly__zoo *zoo, const char *path, const char *suffix)
+{
+    char name[256];
+    snprintf(name, sizeof(name), "%s%s%s", path, *suffix ? "." : "", suffix);
+    for (char *colon; (colon = strchr(name, ':'));)
+        *colon = '.';
+    return mly__zoo_path(zoo, "%s", name);
 }
 
 static bool name_taken(const struct mly__zoo *zoo, const char *name)
@@ -198,8 +211,7 @@ uint32_t mly__zoo_weight(mly__zoo *zoo, const char *path, const char *suffix,
         .dtype = MLY_DTYPE_F32,
         .shape = *shape,
         .moments = {centre, deviation * deviation},
-        .name =
-            *suffix ? mly__zoo_path(zoo, "%s.%s", path, suffix) : mly__zoo_path(zoo, "%s", path),
+        .name = weight_name(zoo, path, suffix),
         .centre = (float)centre,
         /* n is uniform over (-2^16, 2^16), whose standard deviation is 2^16 / sqrt(3) */
         .step = coarse(deviation * 1.7320508075688772 / 65536),
@@ -214,11 +226,12 @@ uint32_t mly__zoo_weight(mly__zoo *zoo, const char *path, const char *suffix,
 }
 
 uint32_t mly__zoo_parameter(mly__zoo *zoo, const char *name, const int64_t *dims, uint32_t rank,
-                            double deviation)
+                            double centre, double deviation)
 {
     struct mly_shape shape = {.rank = (int32_t)rank};
-    memcpy(shape.dims, dims, rank * sizeof(*dims));
-    return mly__zoo_weight(zoo, name, "", &shape, 0, deviation);
+    for (uint32_t i = 0; i < rank; i++)
+        shape.dims[i] = dims[i];
+    return mly__zoo_weight(zoo, name, "", &shape, centre, deviation);
 }
 
 uint64_t mly__zoo_seed(const mly__zoo *zoo, const char *name)

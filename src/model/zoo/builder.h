@@ -8,7 +8,8 @@
  *   x = mly__zoo_relu(zoo, "features.1", x);
  *   mly__zoo_output(zoo, x, "output");
  *
- * A layer's path is that of its PyTorch module ("layer1.0.conv1"): its node is named
+ * A layer's path is that of its PyTorch module ("layer1.0.conv1"; with a colon before the number where the parent is a
+ * ModuleList, "encoder.layer:0.output"): its node is named
  * "/layer1/layer1.0/conv1/Conv" and its weights "layer1.0.conv1.weight". The builder follows
  * shapes, multiply-accumulates and parameters, and the mean and variance that each tensor has on
  * standard normal input, from which every layer gets weights that bring its output back to a
@@ -82,10 +83,9 @@ uint32_t mly__zoo_linear_tokens(mly__zoo *zoo, const char *path, uint32_t x, int
 uint32_t mly__zoo_matmul_weight(mly__zoo *zoo, const char *path, uint32_t x, int64_t out,
                                 double gain);
 uint32_t mly__zoo_layer_norm(mly__zoo *zoo, const char *path, uint32_t x, float epsilon);
-/* A learned tensor of normal scale `deviation` and these dimensions (no batch): class token,
- * positions. */
+/* A learned tensor of these dimensions (no batch) around `centre`: class token, positions, a gain. */
 uint32_t mly__zoo_parameter(mly__zoo *zoo, const char *name, const int64_t *dims, uint32_t rank,
-                            double deviation);
+                            double centre, double deviation);
 
 /* --- layers without weights --- */
 
@@ -110,6 +110,9 @@ struct mly__pool {
 uint32_t mly__zoo_max_pool(mly__zoo *zoo, const char *path, uint32_t x, struct mly__pool pool);
 uint32_t mly__zoo_avg_pool(mly__zoo *zoo, const char *path, uint32_t x, struct mly__pool pool);
 uint32_t mly__zoo_global_avg_pool(mly__zoo *zoo, const char *path, uint32_t x);
+
+/* x.mean((2, 3), keepdim=True): ReduceMean. */
+uint32_t mly__zoo_spatial_mean(mly__zoo *zoo, const char *path, uint32_t x);
 
 uint32_t mly__zoo_flatten(mly__zoo *zoo, const char *path, uint32_t x);
 uint32_t mly__zoo_add(mly__zoo *zoo, const char *path, uint32_t a, uint32_t b);

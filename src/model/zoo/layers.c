@@ -300,7 +300,9 @@ uint32_t mly__zoo_avg_pool(mly__zoo *zoo, const char *path, uint32_t x, struct m
     return pool(zoo, path, x, p, false);
 }
 
-uint32_t mly__zoo_global_avg_pool(mly__zoo *zoo, const char *path, uint32_t x)
+/* The mean over all positions, by an operator of that name. */
+static uint32_t mean(mly__zoo *zoo, const char *path, uint32_t x, const char *op,
+                     const struct mly__zoo_attribute *attributes, uint32_t attribute_count)
 {
     const struct mly__zoo_value *input = mly__zoo_value(zoo, x);
     if (!is_image(input))
@@ -310,5 +312,19 @@ uint32_t mly__zoo_global_avg_pool(mly__zoo *zoo, const char *path, uint32_t x)
     moments.variance *= NEIGHBOURS;
     for (int32_t i = 2; i < shape.rank; i++)
         shape.dims[i] = 1;
-    return mly__zoo_node(zoo, "GlobalAveragePool", path, &x, 1, NULL, 0, &shape, moments);
+    return mly__zoo_node(zoo, op, path, &x, 1, attributes, attribute_count, &shape, moments);
+}
+
+uint32_t mly__zoo_global_avg_pool(mly__zoo *zoo, const char *path, uint32_t x)
+{
+    return mean(zoo, path, x, "GlobalAveragePool", NULL, 0);
+}
+
+uint32_t mly__zoo_spatial_mean(mly__zoo *zoo, const char *path, uint32_t x)
+{
+    const struct mly__zoo_attribute attributes[] = {
+        {.name = "axes", .kind = MLY__ZOO_INTS, .list = (int64_t[]){2, 3}, .count = 2},
+        {.name = "keepdims", .kind = MLY__ZOO_INT, .number = 1},
+    };
+    return mean(zoo, path, x, "ReduceMean", attributes, 2);
 }
