@@ -41,7 +41,9 @@ static struct span centred(uint32_t source, uint32_t resized, uint32_t size)
 {
     struct span s = {.source = source, .resized = resized, .size = size};
     if (resized >= size) {
-        s.offset = (resized - size) / 2;
+        uint32_t spare = resized - size, half = spare / 2;
+        s.offset = half + (spare & half &
+                           1); /* half of an odd number goes to the even, as torchvision has it */
     } else {
         s.start = (size - resized) / 2;
         s.size = resized;

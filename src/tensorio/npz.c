@@ -186,6 +186,8 @@ enum mly_status mly_npz_parse(const char *name, const void *bytes, size_t length
     if (!a.limits.max_ratio)
         a.limits.max_ratio = DEFAULT_MAX_RATIO;
     a.bytes_left = a.limits.max_bytes;
+    if (length == 0) /* which libzip would take for an archive without entries */
+        return mly_error_set(err, MLY_E_FORMAT, "%s: empty, no archive", name);
     enum mly_status status = open_archive(&a, bytes, length);
     if (status != MLY_OK)
         return status;
