@@ -2,10 +2,10 @@
  * Writing a built network as an ONNX file.
  *
  *   1. Everything but the weights becomes two partial messages, which protobuf-c packs: nodes and
- * name, inputs and outputs. Concatenated messages are one message, so the weights can be written
- * between them.
+ *      name; inputs, outputs and the shapes between. Concatenated messages are one message, so the
+ *      weights can be written between them.
  *   2. The length of the graph is known before its weights exist: a weight's message is a packed
- * header (dims, type, name) and raw_data of a known size.
+ *      header (dims, type, name) and raw_data of a known size.
  *   3. The weights are made block by block while they are written.
  */
 #include "internal.h"
@@ -215,6 +215,11 @@ static bool is_output(const struct mly__zoo_value *value)
     return value->is_output;
 }
 
+static bool is_inner(const struct mly__zoo_value *value)
+{
+    return value->kind == MLY__ZOO_RESULT && !value->is_output;
+}
+
 /* --- bytes --- */
 
 /* A length-delimited field's tag and length: at most 6 bytes. Returns their number. */
@@ -299,7 +304,8 @@ static enum mly_status write_all(struct sink *sink, const mly__zoo *zoo)
             return no_memory(sink);
     tail.input = value_messages(sink, zoo, is_input, &tail.n_input);
     tail.output = value_messages(sink, zoo, is_output, &tail.n_output);
-    if (!nodes || !tail.input || !tail.output)
+    tail.value_info = value_messages(sink, zoo, is_inner, &tail.n_value_info);
+    if (!nodes || !tail.input || !tail.output || !tail.value_info)
         return no_memory(sink);
     head.name = (char *)zoo->network;
     head.n_node = zoo->node_count;
