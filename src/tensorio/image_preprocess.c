@@ -131,7 +131,7 @@ static void mix_rows(const struct mly_image *image, const struct tap *tap, float
 
 static uint8_t to_byte(float value)
 {
-    return value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)(value + 0.5F);
+    return value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)lrintf(value);
 }
 
 /* (3) Columns of that row into 8-bit pixels. */
