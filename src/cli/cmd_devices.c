@@ -1,5 +1,6 @@
 /* motley devices: processors, topology, what is absent and why. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -62,6 +63,26 @@ static int print_json(const struct mly_machine_info *info, const struct mly_proc
     return cli_print_json(&json);
 }
 
+/* What is there but cannot be used is not absent: its reason says so. */
+static const char *state_of(const struct mly_processor *processor)
+{
+    if (processor->usable)
+        return "usable";
+    return strncmp(processor->reason, "absent", strlen("absent")) == 0 ? "absent" : "unusable";
+}
+
+static const char *remark_of(const struct mly_processor *processor, char *text, size_t size)
+{
+    const char *reason = processor->reason;
+    if (processor->usable)
+        return processor->description;
+    if (strncmp(reason, "absent: ", strlen("absent: ")) == 0)
+        reason += strlen("absent: ");
+    snprintf(text, size, "%s%s%s", processor->description, processor->description[0] ? "; " : "",
+             reason);
+    return text;
+}
+
 static void print_text(const struct mly_machine_info *info, const struct mly_processor_list *list,
                        const char *topology)
 {
@@ -79,11 +100,11 @@ static void print_text(const struct mly_machine_info *info, const struct mly_pro
     cli_table_init(&table, "processor|kind|state|description");
     for (size_t i = 0; i < list->count; i++) {
         const struct mly_processor *processor = &list->items[i];
+        char remark[384];
         cli_table_cell(&table, "%s", processor->id);
         cli_table_cell(&table, "%s", processor->kind);
-        cli_table_cell(&table, "%s", processor->usable ? "usable" : "absent");
-        cli_table_cell(&table, "%s",
-                       processor->usable ? processor->description : processor->reason);
+        cli_table_cell(&table, "%s", state_of(processor));
+        cli_table_cell(&table, "%s", remark_of(processor, remark, sizeof remark));
     }
     cli_table_print(&table, stdout);
     cli_table_fini(&table);

@@ -87,7 +87,7 @@ static enum mly_status check_noise(const struct mly_cost_noise *noise, struct ml
         noise->relative_spread, noise->slowdown, noise->steal_fraction);
 }
 
-enum mly_status mly__cost_table_format(const mly_cost_table *table, char **text, size_t *length,
+enum mly_status mly_cost_table_format(const mly_cost_table *table, char **text, size_t *length,
                                        struct mly_error *err)
 {
     static const char end_of_head[] = "\n}\n";
@@ -126,7 +126,7 @@ enum mly_status mly_cost_table_save(const mly_cost_table *table, const char *pat
 {
     char *text;
     size_t length;
-    enum mly_status status = mly__cost_table_format(table, &text, &length, err);
+    enum mly_status status = mly_cost_table_format(table, &text, &length, err);
     if (status)
         return mly_error_prefix(err, status, "%s", path);
     status = mly_file_write(path, text, length, err);

@@ -30,8 +30,4 @@ void mly__cost_make_utf8(char *text);
 
 const struct mly_cost_noise *mly__cost_noise(const mly_cost_table *table);
 
-/* The file form as text, owned by the caller (mly_free). */
-enum mly_status mly__cost_table_format(const mly_cost_table *table, char **text, size_t *length,
-                                       struct mly_error *err) MLY_MUST_CHECK;
-
 #endif
