@@ -111,6 +111,7 @@ uint32_t mly__zoo_conv(mly__zoo *zoo, const char *path, uint32_t x, struct mly__
 {
     const struct mly__zoo_value *input = mly__zoo_value(zoo, x);
     int64_t groups = or_one(c.groups), channels = input->shape.dims[1];
+    int64_t in_group = channels / groups; /* input channels that an output channel sums */
     if (!is_image(input) || channels % groups != 0 || c.out % groups != 0)
         return mly__zoo_fault(zoo, path,
                               "a convolution needs an image and channels that its groups divide");
@@ -120,10 +121,10 @@ uint32_t mly__zoo_conv(mly__zoo *zoo, const char *path, uint32_t x, struct mly__
     if (!place_window(&w, input->shape.dims + 2, c.same, false))
         return mly__zoo_fault(zoo, path, "the kernel is larger than its input");
 
-    struct mly_shape weight = {.rank = input->shape.rank, .dims = {c.out, channels / groups}};
+    struct mly_shape weight = {.rank = input->shape.rank, .dims = {c.out, in_group}};
     memcpy(weight.dims + 2, w.kernel, w.rank * sizeof(w.kernel[0]));
     double gain = c.gain > 0 ? c.gain : 1;
-    double taps = w.taps * (double)(channels / groups);
+    double taps = w.taps * (double)in_group;
     double bias = c.no_bias ? 0 : BIAS_DEVIATION;
     double deviation = sqrt(gain / (taps * second_moment(input->moments)));
     struct mly_shape shape = window_shape(&w, input, c.out);
@@ -131,7 +132,7 @@ uint32_t mly__zoo_conv(mly__zoo *zoo, const char *path, uint32_t x, struct mly__
     double kernel_size = 1;
     for (uint32_t i = 0; i < w.rank; i++)
         kernel_size *= (double)w.kernel[i];
-    zoo->macs += w.positions * kernel_size * (double)(channels / groups) * c.out;
+    zoo->macs += w.positions * kernel_size * (double)in_group * c.out;
 
     uint32_t inputs[3] = {x, mly__zoo_weight(zoo, path, "weight", &weight, 0, deviation)};
     if (!c.no_bias)
