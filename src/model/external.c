@@ -5,7 +5,7 @@
  * "..", and what it resolves to, symbolic links followed, must still lie in the folder; that
  * resolved path is opened.
  */
-#include <limits.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,19 +17,6 @@
 enum mly_status mly__no_memory(struct mly_error *err)
 {
     return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-}
-
-/* realpath of the folder that holds path; NULL if it cannot be had. Free with free(). */
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL) {
-        return realpath(".", NULL);
-    }
-    char *folder = mly_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    char *resolved = folder != NULL ? realpath(folder, NULL) : NULL;
-    mly_free(folder);
-    return resolved;
 }
 
 static bool has_parent_step(const char *location)
@@ -56,9 +43,11 @@ static enum mly_status resolve(const char *model_path, const char *location, cha
                              "front and without '..'",
                              location);
     }
-    char *folder = folder_of(model_path);
+    char *folder = mly__folder_of(model_path);
     if (folder == NULL) {
-        return mly_error_set(err, MLY_E_IO, "the model's folder cannot be resolved");
+        return errno == ENOMEM
+                   ? mly__no_memory(err)
+                   : mly_error_set(err, MLY_E_IO, "the model's folder cannot be resolved");
     }
     enum mly_status status = MLY_OK;
     char *resolved = NULL;
@@ -117,11 +106,12 @@ enum mly_status mly__external_open(mly_model *model, const char *location, size_
     if (status != MLY_OK) {
         return status;
     }
-    struct mly__region fresh = {.name = mly_strfmt("motley.weights.%zu", model->region_count),
-                                .location = mly_strdup(location)};
-    status = fresh.name == NULL || fresh.location == NULL
-                 ? mly__no_memory(err)
-                 : mly_file_stamp(resolved, &fresh.stamp, err);
+    struct mly__region fresh = {.location = mly_strdup(location)};
+    status = fresh.location == NULL ? mly__no_memory(err)
+                                    : mly__folder_add(model, resolved, &fresh, err);
+    if (status == MLY_OK) {
+        status = mly_file_stamp(resolved, &fresh.stamp, err);
+    }
     if (status == MLY_OK) {
         status = mly_file_map_open(resolved, &fresh.map, err);
     }
@@ -129,6 +119,7 @@ enum mly_status mly__external_open(mly_model *model, const char *location, size_
     if (status != MLY_OK) {
         mly_free(fresh.name);
         mly_free(fresh.location);
+        mly_free(fresh.real_path);
         return mly_error_prefix(err, status, "external data '%.300s'", location);
     }
     *region = model->region_count;

@@ -23,11 +23,10 @@ static enum mly_status open_file(mly_model *model, struct mly_error *err)
     model->region_capacity = 1;
     model->region_count = 1;
     struct mly__region *file = &model->regions[0];
-    file->name = mly_strdup("motley.weights");
-    if (file->name == NULL) {
-        return mly__no_memory(err);
+    enum mly_status status = mly__folder_set(model, err);
+    if (status == MLY_OK) {
+        status = mly_file_stamp(model->path, &file->stamp, err);
     }
-    enum mly_status status = mly_file_stamp(model->path, &file->stamp, err);
     if (status == MLY_OK) {
         status = mly_file_map_open(model->path, &file->map, err);
     }
@@ -141,12 +140,14 @@ void mly_model_destroy(mly_model *model)
         mly_file_map_close(&model->regions[i].map);
         mly_free(model->regions[i].name);
         mly_free(model->regions[i].location);
+        mly_free(model->regions[i].real_path);
     }
     mly_free(model->regions);
     if (model->hash_lock_made) {
         pthread_mutex_destroy(&model->hash_lock);
     }
     mly_free(model->path);
+    mly_free(model->folder);
     mly_free(model);
 }
 

@@ -19,8 +19,9 @@
 
 /* A mapped file that holds weights; number 0 is the model file itself. */
 struct mly__region {
-    char *name;     /* as segments refer to it: never a name that the file gave */
-    char *location; /* as the file refers to it; NULL for the model file */
+    char *name;      /* as segments refer to it: relative to the model's folder if it lies there */
+    char *location;  /* as the file refers to it; NULL for the model file */
+    char *real_path; /* links resolved; "" if it does not lie in the folder */
     struct mly_file_map map;
     struct mly_file_stamp stamp; /* taken before it was mapped */
 };
@@ -28,6 +29,7 @@ struct mly__region {
 struct mly_model {
     struct mly_graph graph;
     char *path;
+    char *folder; /* real path of the folder that the model file lies in; "" if it cannot be had */
     struct mly_model_options options;
 
     struct mly__region *regions;
@@ -66,6 +68,13 @@ static inline const mly_model *mly__model_of(const struct mly_graph *graph)
 {
     return (const mly_model *)((const char *)graph - offsetof(struct mly_model, graph));
 }
+
+/* folder.c: the model's folder, and the names of the regions: 0, and one that is being added. */
+enum mly_status mly__folder_set(mly_model *model, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly__folder_add(mly_model *model, const char *real_path, struct mly__region *region,
+                                struct mly_error *err) MLY_MUST_CHECK;
+/* realpath of the folder that holds path; NULL if it cannot be had. Free with free(). */
+char *mly__folder_of(const char *path);
 
 /* external.c: maps the file at `location` beside the model, once; *region is its number. Only
  * inside the model's own folder. */

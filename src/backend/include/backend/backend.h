@@ -16,17 +16,21 @@
 #include "model/segment.h"
 
 struct mly_backend;
-typedef struct mly_session mly_session; /* a segment opened on a processor; each back end's own struct begins with mly_session_base */
+typedef struct mly_session
+    mly_session; /* a segment opened on a processor; each back end has its own struct behind it */
 
 /* Where and how a session runs. */
 struct mly_session_options {
-    const struct mly_processor *processor; /* borrowed for the session's life is NOT needed: copied */
-    uint32_t threads;        /* 1…processor->cpu_count; 0 means cpu_count */
-    bool spin;               /* worker threads of the runtime spin between nodes */
-    bool pin;                /* pin the runtime's own threads to cpus[1…]; the caller of run pins itself to cpus[0] */
-    bool runtime_defaults;   /* baseline: open the file as the runtime would by itself (all its defaults); the rest is ignored */
-    bool no_prepared_copy;   /* the plain way: optimise and pack in memory for this session alone */
-    bool profile_nodes;      /* record per-node times (slower) */
+    const struct mly_processor
+        *processor;   /* borrowed for the session's life is NOT needed: copied */
+    uint32_t threads; /* 1…processor->cpu_count; 0 means cpu_count */
+    bool spin;        /* worker threads of the runtime spin between nodes */
+    bool
+        pin; /* pin the runtime's own threads to cpus[1…]; the caller of run pins itself to cpus[0] */
+    bool
+        runtime_defaults; /* baseline: open the file as the runtime would by itself (all its defaults); the rest is ignored */
+    bool no_prepared_copy; /* the plain way: optimise and pack in memory for this session alone */
+    bool profile_nodes;    /* record per-node times (slower) */
 };
 
 struct mly_session_port {
@@ -38,15 +42,16 @@ struct mly_session_port {
 struct mly_session_info {
     const struct mly_session_port *inputs, *outputs;
     uint32_t input_count, output_count;
-    bool prepared_copy;      /* opened from the shared prepared copy */
-    int64_t open_ns;         /* what opening took */
+    bool prepared_copy; /* opened from the shared prepared copy */
+    int64_t open_ns;    /* what opening took */
 };
 
 /* One node of the runtime's (fused) graph as it ran. */
 struct mly_node_time {
-    const char *name;             /* the runtime's name */
+    const char *name; /* the runtime's name */
     const char *op_type;
-    const char *const *outputs;   /* names of its output tensors: those that exist in the original map it back */
+    const char *const
+        *outputs; /* names of its output tensors: those that exist in the original map it back */
     uint32_t output_count;
     double median_ns, p10_ns, p90_ns;
     uint32_t samples;
@@ -54,8 +59,8 @@ struct mly_node_time {
 struct mly_node_times {
     struct mly_node_time *items;
     uint32_t count;
-    double overhead_ns;           /* whole run less the sum of its nodes */
-    void *arena;                  /* memory behind the names */
+    double overhead_ns; /* whole run less the sum of its nodes */
+    void *arena;        /* memory behind the names */
 };
 void mly_node_times_fini(struct mly_node_times *times);
 
@@ -71,8 +76,9 @@ struct mly_backend_ops {
      * Opens a segment. The segment and model stay borrowed until close. Errors: MLY_E_UNSUPPORTED (an operator, with the node's
      * name), MLY_E_BACKEND (its own message), MLY_E_NO_MEMORY, MLY_E_ABSENT.
      */
-    enum mly_status (*open)(const mly_model *model, const struct mly_segment *segment, const struct mly_session_options *options,
-                            mly_session **out, struct mly_error *err);
+    enum mly_status (*open)(const mly_model *model, const struct mly_segment *segment,
+                            const struct mly_session_options *options, mly_session **out,
+                            struct mly_error *err);
     /*
      * Runs once, on the calling thread and the session's own threads. inputs[input_count] are borrowed for the
      * call, dense, in the session's order; types and ranks are checked (MLY_E_MISMATCH names the input).
@@ -80,7 +86,8 @@ struct mly_backend_ops {
      * if type, shape or size differ; dims of -1 in outputs[i].shape take the result's); with data NULL the back end provides memory and sets release/owner.
      * Not thread-safe per session; different sessions run at once.
      */
-    enum mly_status (*run)(mly_session *session, const struct mly_tensor *inputs, struct mly_tensor *outputs, struct mly_error *err);
+    enum mly_status (*run)(mly_session *session, const struct mly_tensor *inputs,
+                           struct mly_tensor *outputs, struct mly_error *err);
     void (*close)(mly_session *session);
     const struct mly_session_info *(*info)(const mly_session *session);
 
@@ -88,17 +95,24 @@ struct mly_backend_ops {
     /* Asks a run in progress (from another thread) to stop soon; that run returns MLY_E_CANCELLED. */
     void (*cancel)(mly_session *session);
     /* Per-node times since open; the session must have been opened with profile_nodes; ends profiling. */
-    enum mly_status (*node_times)(mly_session *session, struct mly_node_times *out, struct mly_error *err);
-    /* Infers types and shapes of all tensors by loading the model once; for mly_model_add_shapes. *onnx owned by the caller (mly_free). */
-    enum mly_status (*infer_shapes)(const mly_model *model, const struct mly_dim_binding *bindings, size_t binding_count,
-                                    void **onnx, size_t *length, struct mly_error *err);
+    enum mly_status (*node_times)(mly_session *session, struct mly_node_times *out,
+                                  struct mly_error *err);
+    /*
+     * Asks the runtime for types and shapes of all tensors and adds them to the model (mly_model_add_shapes); nothing is run.
+     * bindings give sizes to symbolic dimensions, which then are those of the model for good: mostly there are none. A model that the
+     * runtime refuses: MLY_E_UNSUPPORTED (an operator, with the node's name), MLY_E_BACKEND. Takes milliseconds.
+     */
+    enum mly_status (*infer_shapes)(mly_model *model, const struct mly_dim_binding *bindings,
+                                    size_t binding_count, struct mly_error *err);
 };
 
 /* Registry: index from 0; NULL past the end. */
 const struct mly_backend_ops *mly_backend_at(size_t index);
 const struct mly_backend_ops *mly_backend_find(const char *name);
 /* The first registered usable back end that drives the processor's kind; MLY_E_ABSENT with all reasons. */
-enum mly_status mly_backend_for(const struct mly_processor *processor, const struct mly_backend_ops **out, struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status mly_backend_for(const struct mly_processor *processor,
+                                const struct mly_backend_ops **out,
+                                struct mly_error *err) MLY_MUST_CHECK;
 /* Tests add members (a failing one); not thread-safe; returns MLY_E_LIMIT when full. */
 enum mly_status mly_backend_register(const struct mly_backend_ops *ops) MLY_MUST_CHECK;
 

@@ -7,7 +7,8 @@
 /* A region of memory that holds weights; borrowed from the model (its mapped files). */
 struct mly_weight_region {
     const char
-        *name; /* the external_data location under which the serialised segment refers to it */
+        *name; /* the external_data location under which the serialised segment refers to it: the
+                  file's name relative to mly_model_folder, where there is one */
     const void *data;
     size_t length;
 };
@@ -56,6 +57,14 @@ enum mly_status mly_segment_whole(const mly_model *model, struct mly_segment *ou
  */
 enum mly_status mly_segment_observed(const mly_model *model, struct mly_segment *out,
                                      struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * The real path of the folder that every file with weights lies in, under its region's name; *out is
+ * NULL if one lies elsewhere, was removed or replaced: the regions' memory still has what was loaded.
+ * MLY_E_MISMATCH if a file was written to after it was loaded: nothing of it can be relied upon.
+ * *out is borrowed from the model. Thread-safe.
+ */
+enum mly_status mly_model_folder(const mly_model *model, const char **out,
+                                 struct mly_error *err) MLY_MUST_CHECK;
 void mly_segment_fini(struct mly_segment *segment);
 /* SHA-256 that determines the segment's results: model hash and node set. */
 enum mly_status mly_segment_hash(const mly_model *model, const struct mly_segment *segment,

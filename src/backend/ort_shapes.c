@@ -1,0 +1,167 @@
+/*
+ * Types and shapes of all tensors, as the runtime infers them.
+ *
+ * 1. The model is opened with everything that its nodes make as an output, and only basic
+ *    optimisation, which folds the arithmetic on shapes. Nothing is run.
+ * 2. The runtime tells each output's type.
+ * 3. What it tells is given to the model, as the file would have told it.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "ort_session.h"
+
+enum mly_status mly__ort_describe(const struct mly__ort *ort, const OrtTypeInfo *info,
+                                  bool *is_tensor, enum mly_dtype *dtype, struct mly_shape *shape,
+                                  const char **names, struct mly_error *err)
+{
+    const OrtApi *api = ort->api;
+    const OrtTensorTypeAndShapeInfo *tensor = NULL;
+    enum ONNXType kind;
+    enum ONNXTensorElementDataType element;
+    size_t rank;
+    enum mly_status status = mly__ort_check(ort, api->GetOnnxTypeFromTypeInfo(info, &kind), err);
+    if (status != MLY_OK)
+        return status;
+    *is_tensor = kind == ONNX_TYPE_TENSOR;
+    *dtype = MLY_DTYPE_UNDEFINED;
+    *shape = (struct mly_shape){.rank = -1};
+    if (!*is_tensor)
+        return MLY_OK;
+    status = mly__ort_check(ort, api->CastTypeInfoToTensorInfo(info, &tensor), err);
+    if (status == MLY_OK)
+        status = mly__ort_check(ort, api->GetTensorElementType(tensor, &element), err);
+    if (status == MLY_OK)
+        status = mly__ort_check(ort, api->GetDimensionsCount(tensor, &rank), err);
+    if (status != MLY_OK)
+        return status;
+    *dtype = mly_dtype_from_onnx((int32_t)element);
+    if (ort->has_shape && !ort->has_shape(tensor))
+        return MLY_OK;
+    if (!ort->has_shape && rank == 0)
+        return MLY_OK; /* a scalar, or unknown: this runtime does not say which */
+    if (rank > MLY_RANK_MAX)
+        return mly_error_set(err, MLY_E_LIMIT, "a tensor has %zu dimensions; the limit is %d", rank,
+                             MLY_RANK_MAX);
+    status = mly__ort_check(ort, api->GetDimensions(tensor, shape->dims, rank), err);
+    if (status == MLY_OK && names)
+        status = mly__ort_check(ort, api->GetSymbolicDimensions(tensor, names, rank), err);
+    if (status != MLY_OK)
+        return status;
+    shape->rank = (int32_t)rank;
+    for (size_t i = 0; i < rank; i++)
+        if (shape->dims[i] < 0)
+            shape->dims[i] = MLY_DIM_UNKNOWN;
+    return MLY_OK;
+}
+
+/* 1. */
+static enum mly_status open_observed(const struct mly__ort *ort, const mly_model *model,
+                                     const struct mly_segment *segment,
+                                     const struct mly_dim_binding *bindings, size_t binding_count,
+                                     OrtSession **out, struct mly_error *err)
+{
+    const OrtApi *api = ort->api;
+    OrtSessionOptions *options = NULL;
+    enum mly_status status = mly__ort_check(ort, api->CreateSessionOptions(&options), err);
+    if (status == MLY_OK)
+        status = mly__ort_check(
+            ort, api->SetSessionGraphOptimizationLevel(options, ORT_ENABLE_BASIC), err);
+    if (status == MLY_OK)
+        status = mly__ort_check(ort, api->SetIntraOpNumThreads(options, 1), err);
+    if (status == MLY_OK)
+        status = mly__ort_check(ort, api->SetInterOpNumThreads(options, 1), err);
+    if (status == MLY_OK)
+        status = mly__ort_option(ort, options, "session.disable_prepacking", "1", err);
+    for (size_t i = 0; status == MLY_OK && i < binding_count; i++)
+        status = mly__ort_check(
+            ort, api->AddFreeDimensionOverrideByName(options, bindings[i].name, bindings[i].size),
+            err);
+    if (status == MLY_OK)
+        status = mly__ort_load(ort, model, segment, options, out, err);
+    if (options)
+        api->ReleaseSessionOptions(options);
+    return status;
+}
+
+struct answers {
+    struct mly_value_type *types;
+    char **names;        /* the runtime's, which types borrow */
+    OrtTypeInfo **infos; /* likewise */
+    size_t count;
+};
+
+/* 2. */
+static enum mly_status ask(const struct mly__ort *ort, OrtSession *session, struct answers *answers,
+                           struct mly_error *err)
+{
+    const OrtApi *api = ort->api;
+    size_t count;
+    enum mly_status status = mly__ort_check(ort, api->SessionGetOutputCount(session, &count), err);
+    if (status != MLY_OK)
+        return status;
+    answers->types = mly_alloc_array(count + 1, sizeof *answers->types);
+    answers->names = mly_alloc_array(count + 1, sizeof *answers->names);
+    answers->infos = mly_alloc_array(count + 1, sizeof(OrtTypeInfo *));
+    if (!answers->types || !answers->names || !answers->infos)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    answers->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct mly_value_type *type = &answers->types[i];
+        bool is_tensor = false;
+        status = mly__ort_check(
+            ort, api->SessionGetOutputName(session, i, ort->allocator, &answers->names[i]), err);
+        if (status == MLY_OK)
+            status = mly__ort_check(
+                ort, api->SessionGetOutputTypeInfo(session, i, &answers->infos[i]), err);
+        if (status == MLY_OK)
+            status = mly__ort_describe(ort, answers->infos[i], &is_tensor, &type->dtype,
+                                       &type->shape, type->dim_names, err);
+        if (status != MLY_OK)
+            return status;
+        type->name = answers->names[i];
+        type->is_sequence_or_optional = !is_tensor;
+    }
+    return MLY_OK;
+}
+
+static void answers_fini(const struct mly__ort *ort, struct answers *answers)
+{
+    for (size_t i = 0; i < answers->count; i++) {
+        mly__ort_free(ort, answers->names[i]);
+        if (answers->infos[i])
+            ort->api->ReleaseTypeInfo(answers->infos[i]);
+    }
+    mly_free(answers->types);
+    mly_free(answers->names);
+    mly_free(answers->infos);
+}
+
+enum mly_status mly__ort_infer_shapes(mly_model *model, const struct mly_dim_binding *bindings,
+                                      size_t binding_count, struct mly_error *err)
+{
+    const struct mly__ort *ort;
+    struct mly_segment segment = {0};
+    struct answers answers = {0};
+    OrtSession *session = NULL;
+    void *onnx = NULL;
+    size_t length = 0;
+    enum mly_status status = mly__ort_get(&ort, err);
+    if (status == MLY_OK)
+        status = mly_segment_observed(model, &segment, err);
+    if (status == MLY_OK)
+        status = open_observed(ort, model, &segment, bindings, binding_count, &session, err);
+    if (status == MLY_OK)
+        status = ask(ort, session, &answers, err);
+    if (status == MLY_OK) /* 3. */
+        status = mly_value_types_pack(answers.types, answers.count, &onnx, &length, err);
+    if (status == MLY_OK)
+        status = mly_model_add_shapes(model, onnx, length, err);
+    mly_free(onnx);
+    answers_fini(ort, &answers);
+    if (session)
+        ort->api->ReleaseSession(session);
+    mly_segment_fini(&segment);
+    return status;
+}
