@@ -135,7 +135,6 @@ static void results_land_in_the_callers_memory(void **state)
     assert_ptr_equal(results[0].data, memory[0]);
     assert_ptr_equal(results[1].data, memory[1]);
     assert_true(fake_is_right(&rig.flow, batches[0].inputs, results));
-    assert_int_equal(fake_live_tensors(), 0);
     mly_request_release(request);
     rig_close(&rig);
 }
@@ -152,7 +151,6 @@ static void infer_copies_results_out(void **state)
     assert_int_equal(mly_engine_infer(rig.engine, batches[0].inputs, 1, outputs, 2, &err), MLY_OK);
     assert_true(fake_is_right(&rig.flow, batches[0].inputs, outputs));
     assert_ptr_equal(outputs[1].data, memory);
-    assert_int_equal(fake_live_tensors(), 0);
     assert_int_equal(mly_engine_infer(rig.engine, batches[0].inputs, 1, outputs, 1, &err),
                      MLY_E_MISMATCH);
     mly_tensor_fini(&outputs[0]);

@@ -415,9 +415,11 @@ static uint32_t *numbers(const char **text, char end, uint32_t *n)
 {
     uint32_t *list = mly_alloc_array(16, sizeof *list);
     *n = 0;
-    while (list && **text && **text != end) {
+    while (**text && **text != end) {
         char *after;
-        list[(*n)++] = (uint32_t)strtoul(*text, &after, 10);
+        uint32_t number = (uint32_t)strtoul(*text, &after, 10);
+        if (list)
+            list[(*n)++] = number;
         *text = after + strspn(after, " ");
     }
     if (**text == end && end)
