@@ -4,6 +4,16 @@
 #include "base/json.h"
 #include "internal.h"
 
+/* Opens an object that is written on one line: lists of such are read like tables. */
+static void begin_line(struct mly_json_writer *writer, const char *key)
+{
+    mly_json_begin_object(writer, key);
+    if (!writer->inline_array) {
+        writer->inline_array = true;
+        writer->inline_depth = writer->depth;
+    }
+}
+
 static void put_numbers(struct mly_json_writer *writer, const char *key, const uint32_t *numbers,
                         uint32_t count)
 {
@@ -40,7 +50,7 @@ static void put_prediction(struct mly_json_writer *writer, const struct mly_pred
 {
     if (!prediction->known)
         return;
-    mly_json_begin_object(writer, "prediction");
+    begin_line(writer, "prediction");
     mly_json_put_bool(writer, "measured", prediction->measured);
     mly_json_put_bool(writer, "modelled", prediction->modelled);
     mly_json_put_number(writer, "throughput_per_s", prediction->throughput_per_s);
@@ -52,7 +62,7 @@ static void put_prediction(struct mly_json_writer *writer, const struct mly_pred
 
 static void put_processor(struct mly_json_writer *writer, const struct mly_plan_processor *p)
 {
-    mly_json_begin_object(writer, NULL);
+    begin_line(writer, NULL);
     mly_json_put_string(writer, "id", p->id);
     mly_json_put_string(writer, "kind", p->kind);
     mly_json_put_string(writer, "backend", p->backend);
@@ -66,7 +76,7 @@ static void put_processor(struct mly_json_writer *writer, const struct mly_plan_
 
 static void put_segment(struct mly_json_writer *writer, const struct mly_plan_segment *segment)
 {
-    mly_json_begin_object(writer, NULL);
+    begin_line(writer, NULL);
     mly_json_put_string(writer, "name", segment->name ? segment->name : "");
     put_nodes(writer, segment);
     put_numbers(writer, "processors", segment->processors, segment->processor_count);
@@ -75,7 +85,7 @@ static void put_segment(struct mly_json_writer *writer, const struct mly_plan_se
 
 static void put_candidate(struct mly_json_writer *writer, const struct mly_plan_candidate *c)
 {
-    mly_json_begin_object(writer, NULL);
+    begin_line(writer, NULL);
     mly_json_put_string(writer, "description", c->description ? c->description : "");
     mly_json_put_string(writer, "planner", c->planner);
     mly_json_put_bool(writer, "chosen", c->chosen);
