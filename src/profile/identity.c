@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "base/alloc.h"
 #include "profile/profile.h"
 
 static enum mly_status runtime_name(char *text, size_t size, struct mly_error *err)
@@ -53,14 +52,8 @@ static bool all_known(const struct mly_graph *graph)
 
 enum mly_status mly_profile_infer_shapes(mly_model *model, struct mly_error *err)
 {
-    void *onnx = NULL;
-    size_t length = 0;
     const struct mly_backend_ops *ops = mly_backend_find("ort");
     if (all_known(mly_model_graph(model)) || !ops || !ops->infer_shapes)
         return MLY_OK;
-    enum mly_status status = ops->infer_shapes(model, NULL, 0, &onnx, &length, err);
-    if (status == MLY_OK)
-        status = mly_model_add_shapes(model, onnx, length, err);
-    mly_free(onnx);
-    return status;
+    return ops->infer_shapes(model, NULL, 0, err);
 }
