@@ -3,9 +3,10 @@
  *
  *   bench_engine_overhead [--quick]
  *
- * Printed, all measured on this box: time from submit to the start of the run and to the result, one request at a
- * time on an idle engine (the workers sleep: this contains waking them); time and CPU time per task when the engine is
- * saturated; CPU cores used by an engine with nothing to do.
+ * Printed, all measured on this box: time from submit to the start of the run and to the result,
+ * one request at a time on an idle engine (the workers sleep: this contains waking them); time
+ * and CPU time per task when the engine is saturated; CPU cores used by an engine with nothing to
+ * do.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -151,7 +152,10 @@ static void saturated(mly_engine *engine, size_t count, uint32_t tasks_each, con
            title, wall / tasks / 1e3, cpu / tasks / 1e3);
 }
 
-/* A worker's own time from task to task, without submitting and waking: all requests are queued first. */
+/*
+ * A worker's own time from task to task, without submitting and waking: all requests are queued
+ * first.
+ */
 static _Atomic bool gate_open;
 
 static int64_t first_done_ns, last_done_ns; /* written by the only worker */

@@ -18,52 +18,81 @@ typedef struct mly_engine mly_engine;
 typedef struct mly_request mly_request;
 
 struct mly_engine_options {
-    uint32_t queue_capacity;  /* batches that may wait; 0: 4 per processor, at least 16 */
-    bool ordered;             /* `done` is called in the order of submission */
-    bool no_prepared_copy;    /* sessions of their own instead of mapping the shared prepared copy */
-    bool no_warm_up;          /* skip running each batch size of the ladder once at start */
+    /*
+     * Batches that may wait, for a processor, their next segment or their turn; 0: 4 per
+     * processor, at least 16
+     */
+    uint32_t queue_capacity;
+    bool ordered;          /* `done` is called in the order of submission */
+    bool no_prepared_copy; /* sessions of their own instead of mapping the shared prepared copy */
+    bool no_warm_up;       /* skip running each batch size of the ladder once at start */
 };
 
 /*
- * Opens every session of the plan and starts a blocking worker per processor. model and plan are borrowed until destroy. options may be NULL.
- * Errors: those of mly_plan_check, and the back end's (MLY_E_BACKEND, MLY_E_UNSUPPORTED, MLY_E_NO_MEMORY, MLY_E_ABSENT).
+ * Opens every session of the plan, all processors at once, and starts a blocking worker per
+ * processor. model is borrowed until destroy, plan for the call. options may be NULL. *out is
+ * owned by the caller.
+ * Errors: those of mly_plan_check, and the back end's (MLY_E_BACKEND, MLY_E_UNSUPPORTED,
+ * MLY_E_NO_MEMORY, MLY_E_ABSENT); MLY_E_NOT_FOUND for a back end that this motley does not have;
+ * MLY_E_LIMIT when threads run out.
  */
 MLY_API enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
                                           const struct mly_engine_options *options,
                                           mly_engine **out, struct mly_error *err) MLY_MUST_CHECK;
 /*
- * Cancels what waits, lets what runs finish, joins the workers, frees. Requests not yet released stay valid for
- * mly_request_release only. NULL is fine.
+ * Cancels what waits, lets the segments that run finish (a request whose last ones these were
+ * succeeds), wakes blocked submitters (MLY_E_CLOSED) and waiters, calls every `done` that is due,
+ * joins the workers, frees. Requests not yet released stay valid for mly_request_release only:
+ * their outputs are gone. No call may begin once this one has; those inside end well. Never from
+ * `done`. NULL is fine.
  */
 MLY_API void mly_engine_destroy(mly_engine *engine);
-/* Waits until everything submitted so far is done. */
+/* Waits until everything submitted so far is done. Not from `done`. */
 MLY_API void mly_engine_drain(mly_engine *engine);
 
-/* Called once per request from a worker thread; must not block. outputs are valid until the request is released. */
+/*
+ * Called once per request from a thread of the engine, never from inside a call of yours; must
+ * not block (so it submits with wait false only). With options.ordered one call at a time, else
+ * several may run at once. outputs are valid until the request is released. Waiting for the
+ * request ends after this has returned.
+ */
 typedef void (*mly_done_fn)(mly_request *request, enum mly_status status, void *user);
 
 /*
- * Submits one batch. inputs[input_count] in the model's order: the structs are copied, their data stay borrowed
- * until the request is done. outputs may be NULL (motley provides the memory) or outputs[output_count] with data set,
- * into which results are written. done may be NULL. *out (may be NULL with done set: then the request releases itself after done returns).
- * Errors: MLY_E_MISMATCH (type or shape; names the input), MLY_E_BUSY (queue full and wait false), MLY_E_CLOSED.
- * With `wait` true blocks while the queue is full.
+ * Submits one batch. inputs[input_count] in the model's order: the structs are copied, their data
+ * stay borrowed until the request is done. outputs may be NULL (motley provides the memory) or
+ * outputs[output_count] with data set, into which results are written. done may be NULL. *out
+ * (may be NULL with done set: then the request releases itself after done returns).
+ * Errors: MLY_E_MISMATCH (type or shape; names the input), MLY_E_UNSUPPORTED (strings),
+ * MLY_E_INVALID (neither out nor done), MLY_E_BUSY (queue full and wait false), MLY_E_NO_MEMORY,
+ * MLY_E_CLOSED. With `wait` true blocks while the queue is full.
  */
 MLY_API enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_tensor *inputs,
-                                          size_t input_count, const struct mly_tensor *outputs, bool wait,
-                                          mly_done_fn done, void *user, mly_request **out,
-                                          struct mly_error *err) MLY_MUST_CHECK;
+                                          size_t input_count, const struct mly_tensor *outputs,
+                                          bool wait, mly_done_fn done, void *user,
+                                          mly_request **out, struct mly_error *err) MLY_MUST_CHECK;
 /* Blocks until done; returns the request's status and its message. */
-MLY_API enum mly_status mly_request_wait(mly_request *request, struct mly_error *err) MLY_MUST_CHECK;
-/* A queued request ends with MLY_E_CANCELLED, a running one as soon as the back end can stop; done ones stay as they are. */
+MLY_API enum mly_status mly_request_wait(mly_request *request,
+                                         struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * A queued request ends with MLY_E_CANCELLED at once, a running one as soon as the back end can
+ * stop (at the latest when its running segments end); done ones stay as they are.
+ */
 MLY_API void mly_request_cancel(mly_request *request);
 /* Borrowed until release; NULL before it is done or if it failed. */
 MLY_API const struct mly_tensor *mly_request_outputs(const mly_request *request, size_t *count);
-/* Times of a done request in ns: waiting in queues, and executing (all segments). Either pointer may be NULL. */
-MLY_API void mly_request_times(const mly_request *request, int64_t *queue_ns, int64_t *execute_ns, int64_t *total_ns);
+/*
+ * Times of a done request in ns: waiting (none of its segments ran), executing (the sum over all
+ * segments, which may overlap), and from submission to `done`. Each pointer may be NULL.
+ */
+MLY_API void mly_request_times(const mly_request *request, int64_t *queue_ns, int64_t *execute_ns,
+                               int64_t *total_ns);
 MLY_API void mly_request_release(mly_request *request);
 
-/* Submit, wait, copy the outputs out: outputs[output_count] zeroed or with data set; the caller frees with mly_tensor_fini. */
+/*
+ * Submit, wait, copy the outputs out: outputs[output_count] zeroed or with data set; the caller
+ * frees with mly_tensor_fini.
+ */
 MLY_API enum mly_status mly_engine_infer(mly_engine *engine, const struct mly_tensor *inputs,
                                          size_t input_count, struct mly_tensor *outputs,
                                          size_t output_count, struct mly_error *err) MLY_MUST_CHECK;
@@ -76,8 +105,8 @@ struct mly_processor_stats {
 struct mly_engine_stats {
     uint64_t submitted, completed, failed, cancelled;
     uint32_t queued, running;
-    int64_t open_ns;               /* what creating the engine took */
-    bool prepared_copy;            /* all sessions map shared prepared copies */
+    int64_t open_ns;    /* what creating the engine took */
+    bool prepared_copy; /* all sessions map shared prepared copies */
     uint32_t processor_count;
     struct mly_processor_stats processors[64]; /* the first 64 */
 };

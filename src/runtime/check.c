@@ -5,8 +5,8 @@
 #include "runtime/flow.h"
 
 /*
- * True if dimension 0 of an input is the batch of a model with a free batch: symbolic, and under the first
- * input's name for it when that has one.
+ * True if dimension 0 of an input is the batch of a model with a free batch: symbolic, and under
+ * the first input's name for it when that has one.
  */
 static bool has_batch(const struct mly_flow *flow, const struct mly_port *port)
 {

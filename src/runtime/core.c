@@ -1,9 +1,10 @@
 /*
  * The executor's core.
  *
- * A task is ready when all input slots of its segment exist. Counters do that: request.uses[slot] counts readers to
- * come (0: free the tensor), task.missing input slots to come (0: push it). Lists: first…last holds all requests not
- * yet delivered, by sequence; `finished` those that may be delivered when order does not matter.
+ * A task is ready when all input slots of its segment exist. Counters do that: request.uses[slot]
+ * counts readers to come (0: free the tensor), task.missing input slots to come (0: push it).
+ * Lists: first…last holds all requests not yet delivered, by sequence; `finished` those that may
+ * be delivered when order does not matter.
  */
 #include "runtime/core.h"
 
@@ -98,7 +99,10 @@ static void finish(struct mly__core *core, mly_request *request)
     }
 }
 
-/* Starts no more tasks of an active request; it finishes now if none is on a processor. The first reason stays. */
+/*
+ * Starts no more tasks of an active request; it finishes now if none is on a processor. The first
+ * reason stays.
+ */
 static void stop(struct mly__core *core, mly_request *request, enum mly__request_stop why,
                  enum mly_status status, const char *message)
 {

@@ -13,7 +13,10 @@ static enum mly_status out_of_memory(struct mly_error *err)
     return mly_error_set(err, MLY_E_NO_MEMORY, "no memory to lay out the plan's segments");
 }
 
-/* While linking: for every graph tensor the slot that holds it for readers, and the one its maker writes. */
+/*
+ * While linking: for every graph tensor the slot that holds it for readers, and the one its maker
+ * writes.
+ */
 struct link {
     struct mly_flow *flow;
     uint32_t *read, *write;

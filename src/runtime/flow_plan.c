@@ -1,4 +1,7 @@
-/* From a model and a plan to a flow: cutting the segments, finding the back ends, shapes for warming. */
+/*
+ * From a model and a plan to a flow: cutting the segments, finding the back ends, shapes for
+ * warming.
+ */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,13 +1,15 @@
 /*
- * A measured stream. One thread, the caller's, submits and takes results; engine threads only note when a batch
- * was done and put its lane into a queue.
+ * A measured stream. One thread, the caller's, submits and takes results; engine threads only
+ * note when a batch was done and put its lane into a queue.
  *
- *   1. Keep `in_flight` batches in flight, as long as there are lanes: a batch holds its lane until its result was
- *      delivered, so results that wait for an older one need lanes beyond `in_flight`.
- *   2. Between warm-up and measuring, let everything finish, so that the clock starts on an idle engine.
+ *   1. Keep `in_flight` batches in flight, as long as there are lanes: a batch holds its lane
+ *      until its result was delivered, so results that wait for an older one need lanes beyond
+ *      `in_flight`.
+ *   2. Between warm-up and measuring, let everything finish, so that the clock starts on an idle
+ *      engine.
  *   3. Deliver in order of submission.
- *   4. Throughput without filling and draining: from the completion that first had all lanes full behind it to the last
- *      one that was followed by a full set.
+ *   4. Throughput without filling and draining: from the completion that first had all lanes full
+ *      behind it to the last one that was followed by a full set.
  */
 #include "runtime/measure.h"
 
@@ -73,7 +75,10 @@ static void note_done(mly_request *request, enum mly_status status, void *user)
     (void)pushed;
 }
 
-/* The first failure ends the stream, and its message is the one the caller gets; what is in flight finishes. */
+/*
+ * The first failure ends the stream, and its message is the one the caller gets; what is in
+ * flight finishes.
+ */
 static void fail(struct stream *stream, enum mly_status status, const struct mly_error *why)
 {
     if (status == MLY_OK || stream->status != MLY_OK)

@@ -1,9 +1,10 @@
 /*
- * Opening and warming the sessions of one processor, on its own (pinned) thread, all processors at once.
+ * Opening and warming the sessions of one processor, on its own (pinned) thread, all processors
+ * at once.
  *
  *   1. Pin.
- *   2. Open the segments whose first processor this is: that makes their prepared copies. Nobody waits here, so
- *      waiting in step 3 always ends.
+ *   2. Open the segments whose first processor this is: that makes their prepared copies. Nobody
+ *      waits here, so waiting in step 3 always ends.
  *   3. Open the others, each after its first session is there to share the prepared copy.
  *   4. Run every session once for each batch size of the ladder, on zeros.
  */
@@ -100,8 +101,8 @@ static enum mly_status open_all(struct mly__worker *worker, struct mly_error *er
 }
 
 /*
- * One run on zeros. Only a lack of memory fails: zeros may be values that a segment cannot take (a shape, say),
- * and then the first real batch warms it.
+ * One run on zeros. Only a lack of memory fails: zeros may be values that a segment cannot take
+ * (a shape, say), and then the first real batch warms it.
  */
 static enum mly_status warm(struct mly__worker *worker, uint32_t index, uint32_t rung,
                             struct mly_error *err)

@@ -1,4 +1,7 @@
-/* Requests and the pool that re-uses them: each is one allocation with its tensors, counters and tasks. */
+/*
+ * Requests and the pool that re-uses them: each is one allocation with its tensors, counters and
+ * tasks.
+ */
 #include "runtime/request.h"
 
 #include <inttypes.h>

@@ -1,13 +1,14 @@
 /*
  * The scheduler's decisions.
  *
- * Ready tasks wait in lanes, oldest request first. A lane is a set of processors that may take from it: under
- * MLY_SCHEDULE_EARLIEST one lane per segment with all its processors, under MLY_SCHEDULE_PINNED one lane per segment and
- * processor. A decision is
- *   1. the lane with an idle processor whose first task is the oldest (of equally old ones, the segment nearer to the
- *      end: what is begun gets finished and its memory freed);
- *   2. of the lane's idle processors the one expected to finish first: least cost, then the one that already has
- *      the inputs, then the one that worked last (its caches are warm, the others stay asleep).
+ * Ready tasks wait in lanes, oldest request first. A lane is a set of processors that may take
+ * from it: under MLY_SCHEDULE_EARLIEST one lane per segment with all its processors, under
+ * MLY_SCHEDULE_PINNED one lane per segment and processor. A decision is
+ *   1. the lane with an idle processor whose first task is the oldest (of equally old ones, the
+ *      segment nearer to the end: what is begun gets finished and its memory freed);
+ *   2. of the lane's idle processors the one expected to finish first: least cost, then the one
+ *      that already has the inputs, then the one that worked last (its caches are warm, the
+ *      others stay asleep).
  */
 #include "runtime/scheduler.h"
 

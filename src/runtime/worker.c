@@ -1,4 +1,7 @@
-/* A worker: the thread that runs one processor's tasks. It sleeps on its own condition when it has none. */
+/*
+ * A worker: the thread that runs one processor's tasks. It sleeps on its own condition when it
+ * has none.
+ */
 #include <inttypes.h>
 
 #include "base/clock.h"
@@ -53,8 +56,9 @@ static void execute(struct mly__worker *worker, struct mly__task *task)
                            &garbage_count))
         mly__engine_interrupt(engine, request);
     /*
-     * Results first, while the processor still counts as busy: this thread cannot work and call clients at once.
-     * A task that this one made ready never waits for that: its request is not finished.
+     * Results first, while the processor still counts as busy: this thread cannot work and call
+     * clients at once. If there are none, the request goes on, and what became ready is given out
+     * right away.
      */
     mly__engine_deliver(engine);
     mly__core_release(&engine->core, worker->index, now_ns);

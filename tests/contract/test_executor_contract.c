@@ -1,6 +1,6 @@
 /*
- * What every executor must do, whatever runs below it. A new executor adds a row to `executors` and passes all of it.
- * Order of events is made by the fake back end's gates.
+ * What every executor must do, whatever runs below it. A new executor adds a row to `executors`
+ * and passes all of it. Order of events is made by the fake back end's gates.
  */
 #include "support/executor_rig.h"
 #include "support/test.h"

@@ -1,6 +1,6 @@
 /*
- * Faults below the engine: the n-th open, run or allocation fails, for every n. An error comes back, nothing leaks, the next
- * call works.
+ * Faults below the engine: the n-th open, run or allocation fails, for every n. An error comes
+ * back, nothing leaks, the next call works.
  */
 #include "support/executor_rig.h"
 #include "support/test.h"
@@ -72,7 +72,32 @@ static void every_failing_open_fails_creation(void **state)
     nothing_is_left();
 }
 
-/* The prepared copy is made by whoever opens a segment first: nobody else may open it before that has ended. */
+static void a_processor_that_vanished_fails_creation(void **state)
+{
+    (void)state;
+    struct mly_flow flow;
+    struct mly_error err = {0};
+    mly_engine *engine = NULL;
+    fake_reset();
+    assert_int_equal(
+        fake_flow_init(&fake_ops, "0 1", "7 5 2", PROCESSORS, segments, SEGMENTS, &flow, &err),
+        MLY_OK);
+    flow.processors[1].device.cpus = mly_alloc(sizeof(uint32_t));
+    flow.processors[1].device.cpu_count = 1;
+    flow.processors[1].device.cpus[0] = 60000;
+    flow.processors[1].pin = true;
+    assert_int_equal(mly__engine_create_flow(&flow, NULL, MLY_SCHEDULE_EARLIEST, &engine, &err),
+                     MLY_E_ABSENT);
+    assert_null(engine);
+    assert_non_null(strstr(err.message, "processor fake:1: "));
+    assert_non_null(strstr(err.message, "60000"));
+    nothing_is_left();
+}
+
+/*
+ * The prepared copy is made by whoever opens a segment first: nobody else may open it before that
+ * has ended.
+ */
 static void first_session_of_a_segment_opens_before_its_replicas(void **state)
 {
     (void)state;
@@ -142,7 +167,10 @@ static void every_failing_run_fails_its_request_only(void **state)
     rig_close(&rig);
 }
 
-/* Fails the n-th allocation for n = 1, 2, … until the call needs fewer; worker threads allocate as well. */
+/*
+ * Fails the n-th allocation for n = 1, 2, … until the call needs fewer; worker threads allocate
+ * as well.
+ */
 static void every_failing_allocation_fails_creation(void **state)
 {
     (void)state;
@@ -274,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failing_open_fails_creation),
+        cmocka_unit_test(a_processor_that_vanished_fails_creation),
         cmocka_unit_test(first_session_of_a_segment_opens_before_its_replicas),
         cmocka_unit_test(warming_runs_each_batch_size_once),
         cmocka_unit_test(every_failing_run_fails_its_request_only),

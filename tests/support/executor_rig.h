@@ -1,4 +1,7 @@
-/* What tests of executors share: batches with memory of their own, a record of `done` calls, submitting threads. */
+/*
+ * What tests of executors share: batches with memory of their own, a record of `done` calls,
+ * submitting threads.
+ */
 #ifndef MOTLEY_TEST_EXECUTOR_RIG_H
 #define MOTLEY_TEST_EXECUTOR_RIG_H
 
@@ -37,7 +40,10 @@ typedef enum mly_status (*rig_create_fn)(struct mly_flow *flow,
                                          const struct mly_engine_options *options, mly_engine **out,
                                          struct mly_error *err);
 
-/* Opens an engine on the described flow (see fake_flow_init), and resets the fake back end after warming. */
+/*
+ * Opens an engine on the described flow (see fake_flow_init), and resets the fake back end after
+ * warming.
+ */
 void rig_open(struct rig *rig, rig_create_fn create, const struct mly_backend_ops *ops,
               const struct mly_engine_options *options, const char *inputs, const char *outputs,
               uint32_t processors, const char *const *segments, uint32_t segment_count);

@@ -1,9 +1,10 @@
 /*
- * A back end for tests of what runs above back ends. It computes something checkable on i64 tensors, and does what it is told: wait at
- * a gate, fail, note who ran what. Tests order events by gates, never by time.
+ * A back end for tests of what runs above back ends. It computes something checkable on i64
+ * tensors, and does what it is told: wait at a gate, fail, note who ran what. Tests order events
+ * by gates, never by time.
  *
- * Tensors are [N, FAKE_WIDTH]. Element 0 of a batch is its tag: it passes through every segment, so that gates
- * and logs can name a batch. All functions are thread-safe.
+ * Tensors are [N, FAKE_WIDTH]. Element 0 of a batch is its tag: it passes through every segment,
+ * so that gates and logs can name a batch. All functions are thread-safe.
  */
 #ifndef MOTLEY_TEST_FAKE_BACKEND_H
 #define MOTLEY_TEST_FAKE_BACKEND_H
@@ -22,7 +23,10 @@ extern const struct mly_backend_ops fake_ops_no_cancel; /* without */
 /* Forgets gates, failures and the log. Nothing may be running. */
 void fake_reset(void);
 
-/* Runs of this batch, segment and processor (each may be FAKE_ANY) wait inside until released; up to 32 gates. */
+/*
+ * Runs of this batch, segment and processor (each may be FAKE_ANY) wait inside until released; up
+ * to 32 gates.
+ */
 void fake_hold(int64_t tag, int segment, int processor);
 /* Opens the gate that was set with just these words. */
 void fake_release(int64_t tag, int segment, int processor);
@@ -49,9 +53,9 @@ uint32_t fake_live_tensors(void);
 const char *fake_open_log(void);
 
 /*
- * A flow by description: `inputs` and `outputs` list tensor numbers ("0", "3 4"), each segment reads, makes and may run on
- * "0 1>2@0 1" (tensors > tensors @ processors). Ports are i64 [N, FAKE_WIDTH]. Free it with mly_flow_fini, or hand it to an engine.
- * Warms batches 1 and 2.
+ * A flow by description: `inputs` and `outputs` list tensor numbers ("0", "3 4"), each segment
+ * reads, makes and may run on "0 1>2@0 1" (tensors > tensors @ processors). Ports are i64 [N,
+ * FAKE_WIDTH]. Free it with mly_flow_fini, or hand it to an engine. Warms batches 1 and 2.
  */
 enum mly_status fake_flow_init(const struct mly_backend_ops *ops, const char *inputs,
                                const char *outputs, uint32_t processors,
@@ -61,7 +65,10 @@ enum mly_status fake_flow_init(const struct mly_backend_ops *ops, const char *in
 /* Input tensors of one batch on the heap: tag in element 0, the rest made from it. */
 void fake_fill(struct mly_tensor *tensor, int64_t *memory, int64_t batch, int64_t tag,
                uint32_t port);
-/* What output `port` must hold for that batch and those inputs, by running the segments one after the other. */
+/*
+ * What output `port` must hold for that batch and those inputs, by running the segments one after
+ * the other.
+ */
 bool fake_is_right(const struct mly_flow *flow, const struct mly_tensor *inputs,
                    const struct mly_tensor *outputs);
 

@@ -1,6 +1,6 @@
 /*
- * The core driven by one thread on a virtual clock, as a virtual executor will: random plans, durations, failures and
- * cancellations. And the request pool.
+ * The core driven by one thread on a virtual clock, as a virtual executor will: random plans,
+ * durations, failures and cancellations. And the request pool.
  */
 #include "support/fake_backend.h"
 #include "support/test.h"
@@ -41,7 +41,9 @@ static void release_tensor(void *owner)
 
 static const struct mly_tensor made = {.release = release_tensor, .dtype = MLY_DTYPE_I64};
 
-/* A random convex plan: each segment reads one to three tensors made before and makes one or two. */
+/*
+ * A random convex plan: each segment reads one to three tensors made before and makes one or two.
+ */
 static void make_flow(struct world *w)
 {
     char texts[SEGMENTS][64];
@@ -83,7 +85,10 @@ static bool may_run(const struct world *w, uint32_t segment, uint32_t processor)
     return false;
 }
 
-/* No processor idles while a task waits that it may run; none got a task while an older one waited for it. */
+/*
+ * No processor idles while a task waits that it may run; none got a task while an older one
+ * waited for it.
+ */
 static void check_work_is_conserved(const struct world *w)
 {
     for (uint32_t p = 0; p < PROCESSORS; p++) {

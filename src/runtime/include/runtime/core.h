@@ -1,9 +1,10 @@
 /*
- * The executor's core: requests flow through segments, the scheduler decides, finished ones come out in the right order. It
- * has no threads, locks or clock: an executor serialises the calls and passes the time, real or virtual.
+ * The executor's core: requests flow through segments, the scheduler decides, finished ones come
+ * out in the right order. It has no threads, locks or clock: an executor serialises the calls and
+ * passes the time, real or virtual.
  *
- *   submit → next (task for a processor), until none → begin → [the executor runs it] → complete → release → next …
- *   take_finished → [the executor tells the client] → delivered
+ *   submit → next (task for a processor), until none → begin → [the executor runs it] → complete
+ *   → release → next … take_finished → [the executor tells the client] → delivered
  */
 #ifndef MLY_RUNTIME_CORE_H
 #define MLY_RUNTIME_CORE_H
@@ -42,30 +43,41 @@ static inline bool mly__core_has_room(const struct mly__core *core)
 }
 
 /*
- * Admits a request from the pool whose done, user and references are set; inputs and outputs (NULL, or with data set where memory
- * is provided) as in mly_engine_submit, checked by the caller. Its first tasks wait in the scheduler afterwards.
+ * Admits a request from the pool whose done, user and references are set; inputs and outputs
+ * (NULL, or with data set where memory is provided) as in mly_engine_submit, checked by the
+ * caller. Its first tasks wait in the scheduler afterwards.
  */
 void mly__core_submit(struct mly__core *core, mly_request *request, const struct mly_tensor *inputs,
                       const struct mly_tensor *outputs, int64_t now_ns);
 /* The next task to put on a processor (task->processor), or NULL. */
 struct mly__task *mly__core_next(struct mly__core *core);
-/* The processor is about to run the task. False if it must not (stopped meanwhile): complete it with MLY_E_CANCELLED. */
+/*
+ * The processor is about to run the task. False if it must not (stopped meanwhile): complete it
+ * with MLY_E_CANCELLED.
+ */
 bool mly__core_begin(struct mly__task *task, int64_t now_ns) MLY_MUST_CHECK;
 /*
- * The task is over. On success its outputs must lie in the request's tensors. Tensors that nobody needs any more are moved to
- * garbage[max_inputs + max_outputs] (*garbage_count of them), to be finished without a lock. err may be NULL on success.
- * True if the request failed by this, with other tasks still running (which the executor may stop).
+ * The task is over. On success its outputs must lie in the request's tensors. Tensors that nobody
+ * needs any more are moved to garbage[max_inputs + max_outputs] (*garbage_count of them), to be
+ * finished without a lock. err may be NULL on success. True if the request failed by this, with
+ * other tasks still running (which the executor may stop).
  */
 bool mly__core_complete(struct mly__core *core, struct mly__task *task, enum mly_status status,
                         const struct mly_error *err, int64_t now_ns, struct mly_tensor *garbage,
                         uint32_t *garbage_count);
 /* The processor of a completed task may be given the next one. */
 void mly__core_release(struct mly__core *core, uint32_t processor, int64_t now_ns);
-/* Stops a request; tasks that run go on until the executor stops them. Nothing happens to finished ones. */
+/*
+ * Stops a request; tasks that run go on until the executor stops them. Nothing happens to
+ * finished ones.
+ */
 void mly__core_cancel(struct mly__core *core, mly_request *request);
 /* Stops all requests, and starts no task any more; what runs may finish. */
 void mly__core_close(struct mly__core *core);
-/* A finished request whose turn has come, or NULL. The executor calls its `done`, then mly__core_delivered. */
+/*
+ * A finished request whose turn has come, or NULL. The executor calls its `done`, then
+ * mly__core_delivered.
+ */
 mly_request *mly__core_take_finished(struct mly__core *core, int64_t now_ns);
 void mly__core_delivered(struct mly__core *core, mly_request *request);
 

@@ -1,7 +1,7 @@
 /*
- * A flow: a plan made ready to execute. Tensors that go in, come out or pass from segment to segment are
- * numbered slots, so that an executor needs neither names nor graph: outputs of the model first, then its
- * inputs, then what passes between segments.
+ * A flow: a plan made ready to execute. Tensors that go in, come out or pass from segment to
+ * segment are numbered slots, so that an executor needs neither names nor graph: outputs of the
+ * model first, then its inputs, then what passes between segments.
  */
 #ifndef MLY_RUNTIME_FLOW_H
 #define MLY_RUNTIME_FLOW_H
@@ -65,28 +65,34 @@ struct mly_flow {
 };
 
 /*
- * Makes the flow of a plan that mly_plan_check has accepted. model is borrowed until fini, plan only for the call.
- * Errors: those of mly_segment_extract; MLY_E_NOT_FOUND for an unknown back end, MLY_E_ABSENT for one that is not
- * usable here; those of mly_flow_link.
+ * Makes the flow of a plan that mly_plan_check has accepted. model is borrowed until fini, plan
+ * only for the call.
+ * Errors: those of mly_segment_extract; MLY_E_NOT_FOUND for an unknown back end, MLY_E_ABSENT for
+ * one that is not usable here; those of mly_flow_link.
  */
 enum mly_status mly_flow_init(const mly_model *model, const mly_plan *plan, bool no_prepared_copy,
                               struct mly_flow *out, struct mly_error *err) MLY_MUST_CHECK;
 /*
- * Numbers the slots of a flow that is filled in up to them. MLY_E_INVALID if a segment reads what no earlier one
- * makes, or two make the same; MLY_E_UNSUPPORTED if an output of the model comes straight from an input or a
- * constant; MLY_E_NO_MEMORY. On failure the flow must still be finished with mly_flow_fini.
+ * Numbers the slots of a flow that is filled in up to them. MLY_E_INVALID if a segment reads what
+ * no earlier one makes, or two make the same; MLY_E_UNSUPPORTED if an output of the model comes
+ * straight from an input or a constant; MLY_E_NO_MEMORY. On failure the flow must still be
+ * finished with mly_flow_fini.
  */
 enum mly_status mly_flow_link(struct mly_flow *flow, struct mly_error *err) MLY_MUST_CHECK;
 /* Frees what the flow owns; zeroed and half-filled ones are fine. */
 void mly_flow_fini(struct mly_flow *flow);
 
 /*
- * Are these tensors what the model takes (or outputs: what it gives)? MLY_E_MISMATCH names the port, what it wants and what it got: count, type, rank, fixed
- * dimensions, sizes in bytes, dimensions that share a name, a batch of at least 1. Thread-safe.
+ * Are these tensors what the model takes (or outputs: what it gives)? MLY_E_MISMATCH names the
+ * port, what it wants and what it got: count, type, rank, fixed dimensions, sizes in bytes,
+ * dimensions that share a name, a batch of at least 1. Thread-safe.
  */
 enum mly_status mly_flow_check_inputs(const struct mly_flow *flow, const struct mly_tensor *inputs,
                                       size_t count, struct mly_error *err) MLY_MUST_CHECK;
-/* The same for memory that a caller provides for outputs; tensors without data pass, unknown dimensions too. */
+/*
+ * The same for memory that a caller provides for outputs; tensors without data pass, unknown
+ * dimensions too.
+ */
 enum mly_status mly_flow_check_outputs(const struct mly_flow *flow,
                                        const struct mly_tensor *outputs,
                                        struct mly_error *err) MLY_MUST_CHECK;

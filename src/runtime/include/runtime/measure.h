@@ -1,4 +1,7 @@
-/* A measured stream: keeps a number of batches in flight in an engine, hands the results out in order, and times all. */
+/*
+ * A measured stream: keeps a number of batches in flight in an engine, hands the results out in
+ * order, and times all.
+ */
 #ifndef MLY_RUNTIME_MEASURE_H
 #define MLY_RUNTIME_MEASURE_H
 
@@ -20,14 +23,18 @@ struct mly_measure_progress {
 
 struct mly_measure_options {
     /*
-     * Where inputs come from; called from the calling thread. Sets inputs[input_count], borrowed until the
-     * result of this index was delivered. lane is in [0, lanes): no two batches whose memory is still in use share
-     * one, so that memory may be kept per lane; lanes is mly_measure_lanes(in_flight). MLY_E_NOT_FOUND ends the stream; other
-     * statuses end it with that error.
+     * Where inputs come from; called from the calling thread. Sets inputs[input_count], borrowed
+     * until the result of this index was delivered. lane is in [0, lanes): no two batches whose
+     * memory is still in use share one, so that memory may be kept per lane; lanes is
+     * mly_measure_lanes(in_flight). MLY_E_NOT_FOUND ends the stream; other statuses end it with
+     * that error.
      */
     enum mly_status (*inputs)(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
                               struct mly_error *err);
-    /* Results in the order of submission, from the calling thread; may be NULL. A failure ends the stream. */
+    /*
+     * Results in the order of submission, from the calling thread; may be NULL. A failure ends
+     * the stream.
+     */
     enum mly_status (*outputs)(void *user, uint64_t index, const struct mly_tensor *outputs,
                                size_t output_count, struct mly_error *err);
     void (*progress)(void *user, const struct mly_measure_progress *progress); /* may be NULL */
@@ -61,10 +68,12 @@ struct mly_measure_result {
 uint32_t mly_measure_lanes(uint32_t in_flight);
 
 /*
- * Runs a stream of batches through the engine (which others may use as well; they then share its time). result is
- * filled in every case but MLY_E_INVALID and MLY_E_NO_MEMORY at the start, with what was finished.
- * Errors: MLY_E_CANCELLED when stopped (what waits is cancelled, what runs is waited for); the first
- * error of a batch, of inputs or of outputs; MLY_E_CLOSED. Nothing is in flight any more afterwards.
+ * Runs a stream of batches through the engine (which others may use as well; they then share its
+ * time). result is filled in every case but MLY_E_INVALID and MLY_E_NO_MEMORY at the start, with
+ * what was finished.
+ * Errors: MLY_E_CANCELLED when stopped (what waits is cancelled, what runs is waited for); the
+ * first error of a batch, of inputs or of outputs; MLY_E_CLOSED. Nothing is in flight any more
+ * afterwards.
  * Threads: calls with different engines, or even the same, may run at once.
  */
 enum mly_status mly_measure_stream(mly_engine *engine, const struct mly_measure_options *options,

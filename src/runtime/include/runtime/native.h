@@ -1,10 +1,12 @@
 /*
- * The native executor: a blocking worker thread per processor around the core, all under one lock.
+ * The native executor: a blocking worker thread per processor around the core, all under one
+ * lock.
  *
- * Who runs what: workers run tasks and deliver the requests they finish. Requests that end without a worker (cancelled or stopped
- * while they waited) are delivered by the janitor, a thread that sleeps otherwise: so `done` never runs inside a client's call.
- * The engine's memory lives until the last request is released (references); everything that needs model or
- * back end ends in mly_engine_destroy.
+ * Who runs what: workers run tasks and deliver the requests they finish. Requests that end
+ * without a worker (cancelled or stopped while they waited) are delivered by the janitor, a
+ * thread that sleeps otherwise: so `done` never runs inside a client's call. The engine's memory
+ * lives until the last request is released (references); everything that needs model or back end
+ * ends in mly_engine_destroy.
  */
 #ifndef MLY_RUNTIME_NATIVE_H
 #define MLY_RUNTIME_NATIVE_H
@@ -72,7 +74,8 @@ struct mly__wakes {
 };
 
 /*
- * As mly_engine_create, from a flow: its contents move into the engine and *flow is zeroed, also on failure.
+ * As mly_engine_create, from a flow: its contents move into the engine and *flow is zeroed, also
+ * on failure.
  */
 enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         const struct mly_engine_options *options,
@@ -83,7 +86,10 @@ const struct mly_flow *mly__engine_flow(const mly_engine *engine);
 /* The last one frees what mly_engine_destroy left for requests and late callers. Thread-safe. */
 void mly__engine_reference(mly_engine *engine);
 void mly__engine_unreference(mly_engine *engine);
-/* With the lock held, which it releases for a while: frees the tensors of a request that nobody refers to, back to the pool. */
+/*
+ * With the lock held, which it releases for a while: frees the tensors of a request that nobody
+ * refers to, back to the pool.
+ */
 void mly__engine_recycle(mly_engine *engine, mly_request *request);
 /* With the lock held: has the janitor deliver what a client's call has finished. */
 void mly__engine_call_janitor(mly_engine *engine);
@@ -94,7 +100,10 @@ void mly__engine_offer_room(mly_engine *engine);
 void mly__engine_dispatch(mly_engine *engine, const struct mly__worker *self,
                           struct mly__wakes *wakes);
 void mly__wakes_send(struct mly__wakes *wakes);
-/* With the lock held, which it releases around each `done`: delivers what is finished and whose turn has come. */
+/*
+ * With the lock held, which it releases around each `done`: delivers what is finished and whose
+ * turn has come.
+ */
 void mly__engine_deliver(mly_engine *engine);
 /* With the lock held: asks the back ends to stop the request's running tasks, where they can. */
 void mly__engine_interrupt(mly_engine *engine, mly_request *request);

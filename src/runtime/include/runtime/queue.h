@@ -19,14 +19,14 @@ enum mly_status mly_queue_create(size_t capacity, mly_queue **out,
 /* The items left in it are the caller's business. NULL is fine. */
 void mly_queue_destroy(mly_queue *queue);
 /*
- * Appends item. When the queue is full, blocks (wait) or returns MLY_E_BUSY at once; MLY_E_CLOSED after
- * close, also to those that were blocked.
+ * Appends item. When the queue is full, blocks (wait) or returns MLY_E_BUSY at once; MLY_E_CLOSED
+ * after close, also to those that were blocked.
  */
 enum mly_status mly_queue_push(mly_queue *queue, void *item, bool wait) MLY_MUST_CHECK;
 /*
  * Takes the oldest item. When the queue is empty, blocks until mly_now_ns() reaches deadline_ns
- * (MLY_E_DEADLINE; a past deadline only looks), or for good with MLY_QUEUE_FOREVER. MLY_E_CLOSED when it is
- * closed and empty.
+ * (MLY_E_DEADLINE; a past deadline only looks), or for good with MLY_QUEUE_FOREVER. MLY_E_CLOSED
+ * when it is closed and empty.
  */
 enum mly_status mly_queue_pop(mly_queue *queue, int64_t deadline_ns, void **item) MLY_MUST_CHECK;
 /* Refuses further items and wakes everybody; what is in it can still be taken. */

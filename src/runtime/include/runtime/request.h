@@ -1,6 +1,6 @@
 /*
- * Requests: one submitted batch on its way through the segments, its tensors, and the pool that re-uses them.
- * No function here locks: whoever owns the requests serialises the calls.
+ * Requests: one submitted batch on its way through the segments, its tensors, and the pool that
+ * re-uses them. No function here locks: whoever owns the requests serialises the calls.
  */
 #ifndef MLY_RUNTIME_REQUEST_H
 #define MLY_RUNTIME_REQUEST_H
@@ -82,13 +82,19 @@ struct mly__request_pool {
     uint32_t count; /* of all */
 };
 
-/* Makes `count` requests beforehand. MLY_E_NO_MEMORY; the pool must be finished with fini in every case. */
+/*
+ * Makes `count` requests beforehand. MLY_E_NO_MEMORY; the pool must be finished with fini in
+ * every case.
+ */
 enum mly_status mly__request_pool_init(struct mly__request_pool *pool, const struct mly_flow *flow,
                                        mly_engine *engine, uint32_t count,
                                        struct mly_error *err) MLY_MUST_CHECK;
 /* Frees all requests; their tensors must have been dropped. */
 void mly__request_pool_fini(struct mly__request_pool *pool);
-/* A free request, or a new one; NULL when memory is short. All its tasks are blocked, all tensors empty. */
+/*
+ * A free request, or a new one; NULL when memory is short. All its tasks are blocked, all tensors
+ * empty.
+ */
 mly_request *mly__request_take(struct mly__request_pool *pool);
 /* Back into the pool; its tensors must have been dropped. */
 void mly__request_give(struct mly__request_pool *pool, mly_request *request);

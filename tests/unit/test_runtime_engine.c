@@ -1,0 +1,206 @@
+/*
+ * Engines from real models and plans, on ONNX Runtime: cut plans compute what the whole model
+ * computes; wrong plans are refused.
+ */
+#include "support/plan_fixture.h"
+#include "support/test.h"
+
+#include <string.h>
+
+#include <motley/engine.h>
+
+#include "backend/backend.h"
+#include "base/alloc.h"
+#include "runtime/flow.h"
+
+enum { NODES = 7, WIDTH = 4, BATCH_MAX = 5 };
+
+static mly_machine *machine;
+static mly_model *model;
+
+static int set_up(void **state)
+{
+    (void)state;
+    const struct mly_backend_ops *ort = mly_backend_find("ort");
+    const char *version;
+    struct mly_error err = {0};
+    if (!ort || ort->probe(&version, &err) != MLY_OK) {
+        printf("# ONNX Runtime is not usable here: %s\n", err.message);
+        exit(77);
+    }
+    static const struct tiny_node nodes[NODES] = {
+        {"Relu", "a", "x", NULL, "ta"}, {"Exp", "b", "ta", NULL, "tb"},
+        {"Sin", "c", "ta", NULL, "tc"}, {"Add", "d", "tb", "tc", "td"},
+        {"Mul", "e", "td", "x", "te"},  {"Sigmoid", "f", "te", NULL, "tf"},
+        {"Sub", "g", "tf", "ta", "tg"},
+    };
+    model = tiny_model(&(struct tiny_spec){.nodes = nodes, .node_count = NODES});
+    machine = tiny_machine(NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mly_machine_destroy(machine);
+    mly_model_destroy(model);
+    return 0;
+}
+
+static mly_plan *make_plan(uint32_t groups, const uint32_t *cuts, uint32_t cut_count)
+{
+    mly_plan *plan = tiny_plan(model, machine, groups, 2);
+    if (cut_count > 0)
+        tiny_cut(plan, cuts, cut_count);
+    return plan;
+}
+
+static mly_engine *make_engine(const mly_plan *plan)
+{
+    mly_engine *engine = NULL;
+    struct mly_error err = {0};
+    if (mly_engine_create(model, plan, NULL, &engine, &err) != MLY_OK)
+        fail_msg("%s", err.message);
+    return engine;
+}
+
+static struct mly_tensor make_input(int64_t batch)
+{
+    struct mly_tensor input = {0};
+    struct mly_shape shape = {.rank = 2, .dims = {batch, WIDTH}};
+    assert_int_equal(mly_tensor_init(MLY_DTYPE_F32, &shape, &input, NULL), MLY_OK);
+    for (int64_t i = 0; i < batch * WIDTH; i++)
+        ((float *)input.data)[i] = (float)(i - 3) * 0.37F + (float)batch;
+    return input;
+}
+
+static void infer(mly_engine *engine, int64_t batch, struct mly_tensor *output)
+{
+    struct mly_error err = {0};
+    struct mly_tensor input = make_input(batch);
+    if (mly_engine_infer(engine, &input, 1, output, 1, &err) != MLY_OK)
+        fail_msg("%s", err.message);
+    mly_tensor_fini(&input);
+}
+
+static void cut_plans_compute_what_the_whole_model_computes(void **state)
+{
+    (void)state;
+    static const uint32_t cuts[][NODES] = {{7}, {1, 7}, {3, 7}, {2, 5, 7}, {1, 2, 3, 4, 5, 6, 7}};
+    static const uint32_t counts[] = {1, 2, 2, 3, 7};
+    struct mly_tensor expected[BATCH_MAX + 1] = {0};
+    mly_plan *plan = make_plan(1, NULL, 0);
+    mly_engine *engine = make_engine(plan);
+    for (int64_t batch = 1; batch <= BATCH_MAX; batch++)
+        infer(engine, batch, &expected[batch]);
+    mly_engine_destroy(engine);
+    mly_plan_destroy(plan);
+
+    uint32_t cores = mly_machine_info(machine)->cores;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        for (uint32_t groups = 1; groups <= 2 && groups <= cores; groups++) {
+            plan = make_plan(groups, cuts[i], counts[i]);
+            engine = make_engine(plan);
+            for (int64_t batch = 1; batch <= BATCH_MAX; batch++) {
+                struct mly_tensor output = {0};
+                infer(engine, batch, &output);
+                assert_true(mly_shape_equal(&output.shape, &expected[batch].shape));
+                for (int64_t k = 0; k < batch * WIDTH; k++) /* fused or not: rounding may differ */
+                    assert_float_equal(((float *)output.data)[k],
+                                       ((float *)expected[batch].data)[k], 1e-5);
+                mly_tensor_fini(&output);
+            }
+            mly_engine_destroy(engine);
+            mly_plan_destroy(plan);
+        }
+    }
+    for (int64_t batch = 1; batch <= BATCH_MAX; batch++)
+        mly_tensor_fini(&expected[batch]);
+}
+
+static void replicas_run_one_plan(void **state)
+{
+    (void)state;
+    if (mly_machine_info(machine)->cores < 2)
+        TEST_SKIP("this process may use one core only");
+    mly_plan *plan = make_plan(2, NULL, 0);
+    mly_engine *engine = make_engine(plan);
+    struct mly_tensor input = make_input(2);
+    mly_request *requests[32];
+    for (int i = 0; i < 32; i++)
+        assert_int_equal(
+            mly_engine_submit(engine, &input, 1, NULL, true, NULL, NULL, &requests[i], NULL),
+            MLY_OK);
+    const struct mly_tensor *first = NULL;
+    for (int i = 0; i < 32; i++) {
+        assert_int_equal(mly_request_wait(requests[i], NULL), MLY_OK);
+        const struct mly_tensor *output = mly_request_outputs(requests[i], NULL);
+        first = first ? first : output;
+        assert_memory_equal(output->data, first->data, first->size_bytes);
+    }
+    for (int i = 0; i < 32; i++)
+        mly_request_release(requests[i]);
+    mly_tensor_fini(&input);
+    mly_engine_destroy(engine);
+    mly_plan_destroy(plan);
+}
+
+static void expect_refused(const mly_plan *plan, enum mly_status status, const char *words)
+{
+    mly_engine *engine = NULL;
+    struct mly_error err = {0};
+    assert_int_equal(mly_engine_create(model, plan, NULL, &engine, &err), status);
+    assert_null(engine);
+    if (!strstr(err.message, words))
+        fail_msg("'%s' does not say '%s'", err.message, words);
+}
+
+static void wrong_plans_are_refused(void **state)
+{
+    (void)state;
+    mly_plan *plan = make_plan(1, NULL, 0);
+    plan->host_id[0] ^= 1;
+    expect_refused(plan, MLY_E_MISMATCH, "box");
+    plan->host_id[0] ^= 1;
+    uint32_t cpu = plan->processors[0].cpus[0];
+    plan->processors[0].cpus[0] = 60000;
+    expect_refused(plan, MLY_E_ABSENT, "60000");
+    plan->processors[0].cpus[0] = cpu;
+    memcpy(plan->processors[0].backend, "abacus", 7);
+    expect_refused(plan, MLY_E_NOT_FOUND, "abacus");
+    mly_plan_destroy(plan);
+}
+
+static void flows_survive_failing_allocations(void **state)
+{
+    (void)state;
+    static const uint32_t cuts[] = {2, 5, 7};
+    mly_plan *plan = make_plan(1, cuts, 3);
+    enum mly_status status = MLY_E_NO_MEMORY;
+    for (uint64_t n = 1; status != MLY_OK; n++) {
+        struct mly_flow flow;
+        struct mly_error err = {0};
+        mly_alloc_fail_once(n);
+        status = mly_flow_init(model, plan, false, &flow, &err);
+        mly_alloc_fail_once(0);
+        if (status == MLY_OK) {
+            assert_true(n > 20);
+            assert_int_equal(flow.segment_count, 3);
+            mly_flow_fini(&flow);
+        } else {
+            assert_int_equal(status, MLY_E_NO_MEMORY);
+        }
+    }
+    mly_plan_destroy(plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cut_plans_compute_what_the_whole_model_computes),
+        cmocka_unit_test(replicas_run_one_plan),
+        cmocka_unit_test(wrong_plans_are_refused),
+        cmocka_unit_test(flows_survive_failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
