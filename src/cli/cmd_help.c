@@ -1,16 +1,19 @@
-/* motley help: the overview, one command's help, the man page, shell completion. */
+/* motley help: the overview, one command's help, the man page, the reference, shell completion. */
 #include <string.h>
 
 #include "internal.h"
 
 struct help_values {
     bool man;
+    bool markdown;
     const char *completion;
 };
 
 static const struct cli_option help_options[] = {
     {"man", 0, CLI_FLAG, NULL, "Print the man page (troff).", NULL,
      offsetof(struct help_values, man), 0, 0},
+    {"markdown", 0, CLI_FLAG, NULL, "Print the reference of all commands (Markdown).", NULL,
+     offsetof(struct help_values, markdown), 0, 0},
     {"completion", 0, CLI_TEXT, "SHELL", "Print completion for a shell: bash, zsh or fish.",
      "bash zsh fish", offsetof(struct help_values, completion), 0, 0},
 };
@@ -23,6 +26,10 @@ static int run_help(const struct cli_common *common, const void *values, char **
     struct mly_error err = {0};
     if (help->man) {
         cli_print_man(stdout);
+        return cli_finish_output();
+    }
+    if (help->markdown) {
+        cli_print_markdown(stdout);
         return cli_finish_output();
     }
     if (help->completion) {
@@ -48,8 +55,8 @@ const struct cli_command cli_command_help = {
     .name = "help",
     .operands = "[COMMAND]",
     .summary = "explain a command; print the man page or shell completion",
-    .description = "Explains a command, or prints what an installation needs: the man page and "
-                   "completion for a shell.",
+    .description = "Explains a command, or prints what an installation needs: the man page, the "
+                   "reference of all commands, and completion for a shell.",
     .examples = "  motley help run\n  motley help --man | man -l -\n  motley help --completion "
                 "bash > /etc/bash_completion.d/motley\n",
     .options = help_options,

@@ -1,4 +1,6 @@
-/* --help, the man page and shell completion, all made from the command tables. */
+/* --help, the man page, the reference in Markdown and shell completion, all made from the command
+ * tables. */
+#include <inttypes.h>
 #include <string.h>
 
 #include <motley/version.h>
@@ -7,6 +9,26 @@
 #include "options.h"
 
 enum { HELP_WIDTH = 88, OPTION_COLUMN = 26 };
+
+static const struct {
+    int status;
+    const char *when;
+} exits[] = {
+    {CLI_EXIT_OK, "success"},
+    {CLI_EXIT_FAILED, "the work failed"},
+    {CLI_EXIT_USAGE, "wrong usage"},
+};
+
+static const struct {
+    const char *name, *help;
+} environment[] = {
+    {"MOTLEY_CACHE_DIR",
+     "Where prepared models and cost tables are kept (default: $XDG_CACHE_HOME/motley, else "
+     "~/.cache/motley)."},
+    {"MOTLEY_CACHE_LIMIT", "Most bytes that prepared models may take, such as 20G (default: a "
+                           "quarter of the free disk, at most 32 GiB)."},
+    {"MOTLEY_LOG", "error, warning (default), info or debug."},
+};
 
 /* Prints text wrapped at HELP_WIDTH with every line indented; `at` is the column where the cursor
  * stands. */
@@ -143,12 +165,122 @@ void cli_print_man(FILE *to)
     fputs(".SH COMMON OPTIONS\n", to);
     for (size_t i = 0; cli_common_option(i); i++)
         print_man_option(cli_common_option(i), to);
-    fputs(".SH EXIT STATUS\n0 on success, 1 when the work failed, 2 on wrong usage.\n"
-          ".SH ENVIRONMENT\n.TP\n.B MOTLEY_CACHE_DIR\nWhere prepared models and cost tables are "
-          "kept (default ~/.cache/motley).\n"
-          ".TP\n.B MOTLEY_CACHE_LIMIT\nMost bytes that prepared models may take, such as 20G.\n"
-          ".TP\n.B MOTLEY_LOG\nerror, warning (default), info or debug.\n",
+    fputs(".SH EXIT STATUS\n", to);
+    for (size_t i = 0; i < sizeof exits / sizeof exits[0]; i++)
+        fprintf(to, ".TP\n.B %d\n%s\n", exits[i].status, exits[i].when);
+    fputs(".SH ENVIRONMENT\n", to);
+    for (size_t i = 0; i < sizeof environment / sizeof environment[0]; i++) {
+        fprintf(to, ".TP\n.B %s\n", environment[i].name);
+        print_roff(environment[i].help, to);
+        fputc('\n', to);
+    }
+}
+
+/* --- Markdown: docs/reference/commands.md --- */
+
+/* Within a cell, a bar ends it, even in code; outside code, markup and entities are special. */
+static void print_md(const char *text, bool cell, FILE *to)
+{
+    bool code = false;
+    for (; *text; text++) {
+        if (*text == '`')
+            code = !code;
+        if ((*text == '|' && cell) || (!code && strchr("*<[]\\", *text)))
+            fputc('\\', to);
+        fputc(cell && *text == '\n' ? ' ' : *text, to);
+    }
+}
+
+/* What may follow an option, from its row. */
+static void print_md_values(const struct cli_option *option, FILE *to)
+{
+    switch (option->kind) {
+    case CLI_FLAG:
+        break;
+    case CLI_TEXT:
+    case CLI_FILE:
+        for (const char *at = option->choices; at && *at;) {
+            size_t word = strcspn(at, " ");
+            fprintf(to, "%s`%.*s`", at == option->choices ? "" : ", ", (int)word, at);
+            at += word + (at[word] == ' ');
+        }
+        if (!option->choices)
+            fputs(option->kind == CLI_FILE ? "a path" : "text", to);
+        break;
+    case CLI_COUNT:
+        fprintf(to, "%" PRIu64 "…%" PRIu64, option->min, option->max);
+        break;
+    case CLI_SECONDS:
+        fputs("seconds", to);
+        break;
+    case CLI_REPEAT:
+        fprintf(to, "text, up to %d times", CLI_REPEAT_MAX);
+        break;
+    }
+}
+
+static void print_md_option(const struct cli_option *option, FILE *to)
+{
+    fputs("| ", to);
+    if (option->letter)
+        fprintf(to, "`-%c`, ", option->letter);
+    fprintf(to, "`--%s%s%s` | ", option->name, option->value_name ? " " : "",
+            option->value_name ? option->value_name : "");
+    print_md_values(option, to);
+    fputs(" | ", to);
+    print_md(option->help, true, to);
+    fputs(" |\n", to);
+}
+
+static const char md_options_head[] = "| option | value | what it does |\n|---|---|---|\n";
+
+static void print_md_command(const struct cli_command *command, FILE *to)
+{
+    fprintf(to, "\n## motley %s\n\n    motley %s%s%s%s\n\n", command->name, command->name,
+            *command->operands ? " " : "", command->operands,
+            command->option_count ? " [OPTION…]" : "");
+    print_md(command->description, false, to);
+    fputs("\n", to);
+    if (command->option_count > 0)
+        fprintf(to, "\n%s", md_options_head);
+    for (size_t i = 0; i < command->option_count; i++)
+        print_md_option(&command->options[i], to);
+    if (!command->examples)
+        return;
+    fputs("\nExamples:\n\n", to);
+    for (const char *at = command->examples; *at;) {
+        size_t line = strcspn(at, "\n");
+        fprintf(to, "  %.*s\n", (int)line, at);
+        at += line + (at[line] == '\n');
+    }
+}
+
+void cli_print_markdown(FILE *to)
+{
+    fputs("# Commands\n\nMade by `motley help --markdown` from the tables that parse the command "
+          "line; change those\n(`src/cli/cmd_*.c`), not this file.\n\n"
+          "| command | what it is for |\n|---|---|\n",
           to);
+    for (size_t i = 0; cli_command_at(i); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        fprintf(to, "| [`motley %s`](#motley-%s) | ", command->name, command->name);
+        print_md(command->summary, true, to);
+        fputs(" |\n", to);
+    }
+    fprintf(to, "\nEvery command also takes these options:\n\n%s", md_options_head);
+    for (size_t i = 0; cli_common_option(i); i++)
+        print_md_option(cli_common_option(i), to);
+    fputs("\n| exit status | when |\n|---|---|\n", to);
+    for (size_t i = 0; i < sizeof exits / sizeof exits[0]; i++)
+        fprintf(to, "| %d | %s |\n", exits[i].status, exits[i].when);
+    fputs("\n| environment variable | what it is |\n|---|---|\n", to);
+    for (size_t i = 0; i < sizeof environment / sizeof environment[0]; i++) {
+        fprintf(to, "| `%s` | ", environment[i].name);
+        print_md(environment[i].help, true, to);
+        fputs(" |\n", to);
+    }
+    for (size_t i = 0; cli_command_at(i); i++)
+        print_md_command(cli_command_at(i), to);
 }
 
 static bool takes_file(const struct cli_option *option)

@@ -1,5 +1,5 @@
-/* Commands and their options as tables: parsing, --help, the man page and shell completion come
- * from the same rows. */
+/* Commands and their options as tables: parsing, --help, the man page, the reference and shell completion
+ * come from the same rows. */
 #ifndef MLY_CLI_OPTIONS_H
 #define MLY_CLI_OPTIONS_H
 
@@ -75,6 +75,8 @@ enum mly_status cli_parse(const struct cli_command *command, int argc, char **ar
 void cli_print_help(const struct cli_command *command, FILE *to);
 void cli_print_overview(FILE *to);
 void cli_print_man(FILE *to);
+/* docs/reference/commands.md. */
+void cli_print_markdown(FILE *to);
 /* shell is "bash", "zsh" or "fish"; false if unknown. */
 bool cli_print_completion(const char *shell, FILE *to);
 
