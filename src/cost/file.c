@@ -88,7 +88,7 @@ static enum mly_status check_noise(const struct mly_cost_noise *noise, struct ml
 }
 
 enum mly_status mly_cost_table_format(const mly_cost_table *table, char **text, size_t *length,
-                                       struct mly_error *err)
+                                      struct mly_error *err)
 {
     static const char end_of_head[] = "\n}\n";
     struct mly_buffer buffer = {.max_bytes = MLY__COST_TEXT_BYTES_MAX};

@@ -79,26 +79,35 @@ static struct mly_cost_config canonical(const struct mly_cost_config *config)
     return c;
 }
 
-/* FNV-1a (Fowler, Noll, Vo; 64 bit), then a finishing mix so that the low bits serve as slot
- * numbers. */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
+/*
+ * FNV-1a (Fowler, Noll, Vo; 64 bit) over words and characters, then a finishing mix so that the low
+ * bits serve as slot numbers.
+ */
+static uint64_t hash_word(uint64_t hash, uint32_t word)
 {
-    const unsigned char *p = bytes;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
+    return (hash ^ word) * UINT64_C(0x100000001b3);
+}
+
+/* The end counts too: "ab", "c" and "a", "bc" differ. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    do
+        hash = hash_word(hash, (unsigned char)*text);
+    while (*text++);
     return hash;
 }
 
 static uint64_t hash_key(enum mly_cost_scope scope, const char *id, const struct mly_cost_config *c,
                          bool with_batch)
 {
-    const uint32_t numbers[] = {(uint32_t)scope, c->groups,           c->threads,
-                                c->spin,         c->runtime_defaults, with_batch ? c->batch : 0};
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    hash = hash_bytes(hash, numbers, sizeof numbers);
-    hash = hash_bytes(hash, c->backend, strlen(c->backend) + 1);
-    hash = hash_bytes(hash, c->processor_kind, strlen(c->processor_kind) + 1);
-    hash = hash_bytes(hash, id, strlen(id));
+    const uint32_t flags = (uint32_t)scope << 2 | (uint32_t)c->spin << 1 | c->runtime_defaults;
+    uint64_t hash = hash_word(UINT64_C(0xcbf29ce484222325), flags);
+    hash = hash_word(hash, c->groups);
+    hash = hash_word(hash, c->threads);
+    hash = hash_word(hash, with_batch ? c->batch : 0);
+    hash = hash_text(hash, c->backend);
+    hash = hash_text(hash, c->processor_kind);
+    hash = hash_text(hash, id);
     hash ^= hash >> 32;
     return hash * UINT64_C(0x9e3779b97f4a7c15) >> 16;
 }

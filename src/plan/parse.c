@@ -44,13 +44,13 @@ static enum mly_status read_array(const struct reader *r, struct mly_json object
 {
     struct mly_json array = mly_json_member_opt(object, key);
     const size_t count = mly_json_length(array);
+    *out = array;
     if (!array.impl && min)
         return refuse(r, err, array, "missing");
     if (array.impl && !mly_json_is_array(array))
         return refuse(r, err, array, "expected an array");
     if (array.impl && (count < min || count > max))
         return refuse(r, err, array, "has %zu elements; %zu to %zu are allowed", count, min, max);
-    *out = array;
     return MLY_OK;
 }
 
