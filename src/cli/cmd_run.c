@@ -1,5 +1,6 @@
 /* motley run: runs a plan, or a model that is planned first, on real input. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "internal.h"
@@ -97,13 +98,26 @@ static bool on_progress(double fraction, const char *text, void *user)
     return !atomic_load(cli_stop_flag());
 }
 
+/* A relative path in a plan counts from here or, when nothing is there, from the plan's own folder. New string. */
+static char *model_path_of(const char *plan_path, const char *model_path)
+{
+    const char *slash = strrchr(plan_path, '/');
+    if (model_path[0] == '/' || !slash || access(model_path, F_OK) == 0)
+        return mly_strdup(model_path);
+    return mly_strfmt("%.*s%s", (int)(slash + 1 - plan_path), plan_path, model_path);
+}
+
 static enum mly_status open_plan(struct run *run, const char *path, struct mly_error *err)
 {
     enum mly_status status = mly_plan_load(path, &run->plan, err);
-    if (status == MLY_OK)
-        status =
-            cli_model_open(run->given->model ? run->given->model : mly_plan_model_path(run->plan),
-                           run->given->keep_overridable, &run->model, err);
+    if (status != MLY_OK)
+        return status;
+    char *model = run->given->model ? mly_strdup(run->given->model)
+                                    : model_path_of(path, mly_plan_model_path(run->plan));
+    if (!model)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    status = cli_model_open(model, run->given->keep_overridable, &run->model, err);
+    mly_free(model);
     return status == MLY_OK ? mly_plan_check(run->plan, run->model, run->box.machine, err) : status;
 }
 
