@@ -16,13 +16,21 @@ static const struct cli_option zoo_options[] = {
     {"output", 'o', CLI_FILE, "FILE", "Where to write the network (default: NAME.onnx).", NULL,
      offsetof(struct zoo_values, output), 0, 0},
     {"table", 0, CLI_FLAG, NULL,
-     "List with published parameters and multiply-accumulates, and their source.", NULL,
+     "List with parameters and multiply-accumulates, counted and published, and the source.", NULL,
      offsetof(struct zoo_values, table), 0, 0},
 };
+
+/* Counts of an entry; families have them only with a number. */
+static bool counts_of(const struct mly_zoo_entry *entry, struct mly_zoo_measures *out)
+{
+    struct mly_error err;
+    return !entry->is_family && mly_zoo_measure(entry->name, out, &err) == MLY_OK;
+}
 
 static int list_json(void)
 {
     struct mly_json_writer json;
+    struct mly_zoo_measures counted;
     mly_json_writer_init(&json, true);
     mly_json_begin_array(&json, NULL);
     for (size_t i = 0; i < mly_zoo_count(); i++) {
@@ -31,42 +39,62 @@ static int list_json(void)
         mly_json_put_string(&json, "name", entry->name);
         mly_json_put_string(&json, "summary", entry->summary);
         mly_json_put_bool(&json, "family", entry->is_family);
+        mly_json_put_string(&json, "numbers", entry->numbers);
+        if (counts_of(entry, &counted)) {
+            mly_json_put_number(&json, "parameters", counted.parameters);
+            mly_json_put_number(&json, "macs", counted.macs);
+        }
         mly_json_put_number(&json, "published_parameters", entry->published_parameters);
         mly_json_put_number(&json, "published_macs", entry->published_macs);
         mly_json_put_string(&json, "source", entry->source);
+        mly_json_put_string(&json, "note", entry->note);
         mly_json_end_object(&json);
     }
     mly_json_end_array(&json);
     return cli_print_json(&json);
 }
 
-static int list_text(bool with_numbers)
+static void count_cell(struct cli_table *table, double count)
+{
+    char number[CLI_NUMBER_BYTES];
+    cli_table_cell(table, "%s", count > 0 ? cli_count(count, number) : "-");
+}
+
+static int list_numbers(void)
 {
     struct cli_table table;
-    char number[CLI_NUMBER_BYTES];
-    cli_table_init(&table,
-                   with_numbers ? "network|>parameters|>MACs|source" : "network|what it is");
+    cli_table_init(&table, "network|>parameters|>published|>MACs|>published|source");
     for (size_t i = 0; i < mly_zoo_count(); i++) {
         const struct mly_zoo_entry *entry = mly_zoo_entry(i);
+        struct mly_zoo_measures counted = {0};
+        counts_of(entry, &counted);
         cli_table_cell(&table, "%s", entry->name);
-        if (with_numbers) {
-            cli_table_cell(&table, "%s",
-                           entry->published_parameters > 0
-                               ? cli_count(entry->published_parameters, number)
-                               : "-");
-            cli_table_cell(&table, "%s",
-                           entry->published_macs > 0 ? cli_count(entry->published_macs, number)
-                                                     : "-");
-            cli_table_cell(&table, "%s", entry->source);
-        } else {
-            cli_table_cell(&table, "%s", entry->summary);
-        }
+        count_cell(&table, counted.parameters);
+        count_cell(&table, entry->published_parameters);
+        count_cell(&table, counted.macs);
+        count_cell(&table, entry->published_macs);
+        cli_table_cell(&table, "%s%s%s", entry->source, entry->note ? "; " : "",
+                       entry->note ? entry->note : "");
     }
     cli_table_print(&table, stdout);
     cli_table_fini(&table);
-    if (with_numbers)
-        puts("Parameters and MACs (batch 1) are the published ones; `motley inspect` counts those "
-             "of a file.");
+    puts("Counted from the definitions, batch 1, batch normalisation folded; published as the "
+         "source has it.");
+    return cli_finish_output();
+}
+
+static int list_text(void)
+{
+    struct cli_table table;
+    cli_table_init(&table, "network|what it is");
+    for (size_t i = 0; i < mly_zoo_count(); i++) {
+        const struct mly_zoo_entry *entry = mly_zoo_entry(i);
+        cli_table_cell(&table, "%s", entry->name);
+        cli_table_cell(&table, "%s%s%s%s", entry->summary, entry->numbers ? " (" : "",
+                       entry->numbers ? entry->numbers : "", entry->numbers ? ")" : "");
+    }
+    cli_table_print(&table, stdout);
+    cli_table_fini(&table);
     return cli_finish_output();
 }
 
@@ -108,7 +136,9 @@ static int run_zoo(const struct cli_common *common, const void *values, char **o
     const struct zoo_values *given = values;
     if (operand_count > 0)
         return write_network(common, operands[0], given->output);
-    return common->json ? list_json() : list_text(given->table);
+    if (common->json)
+        return list_json();
+    return given->table ? list_numbers() : list_text();
 }
 
 const struct cli_command cli_command_zoo = {

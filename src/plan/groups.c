@@ -347,7 +347,7 @@ static enum mly_status set_ladder(const struct search *s, const struct mly_cost_
 {
     const mly_cost_table *costs = s->request->costs;
     plan->batch = config->batch;
-    plan->in_flight = config->groups;
+    plan->in_flight = 2 * config->groups; /* one runs, one waits: no processor idles between */
     plan->ladder = mly_alloc_array(MLY__PLAN_LADDER_MAX, sizeof *plan->ladder);
     if (!plan->ladder)
         return no_memory(err);

@@ -101,7 +101,7 @@ static void the_highest_throughput_wins_and_says_why(void **state)
                         "batch 4, block gives 61 samples/s (-12.9 %); spinning would give 66.5 "
                         "samples/s (-5.0 %)");
     assert_int_equal(plan->batch, 4);
-    assert_int_equal(plan->in_flight, 2);
+    assert_int_equal(plan->in_flight, 4);
     assert_int_equal(plan->ladder_count, 2);
     assert_int_equal(plan->ladder[0], 1);
     assert_int_equal(plan->ladder[1], 4);
