@@ -14,6 +14,9 @@
 #include "base/alloc.h"
 #include "model/graph.h"
 
+/* Requests made beforehand, at most; a longer queue makes the others when it first needs them. */
+#define MADE_AT_START 1024u
+
 enum mly_status mly__core_init(struct mly__core *core, const struct mly_flow *flow,
                                mly_engine *engine, enum mly_schedule_policy policy, bool ordered,
                                uint32_t capacity, struct mly_error *err)

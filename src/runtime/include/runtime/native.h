@@ -108,8 +108,11 @@ void mly__engine_deliver(mly_engine *engine);
 /* With the lock held: asks the back ends to stop the request's running tasks, where they can. */
 void mly__engine_interrupt(mly_engine *engine, mly_request *request);
 
-/* A worker's thread: opens and warms its sessions, then runs tasks until the engine closes. */
-void *mly__worker_main(void *worker);
+/*
+ * A worker's thread (its argument): opens and warms its sessions, then runs tasks until the
+ * engine closes.
+ */
+void *mly__worker_main(void *argument);
 /* Opens all sessions of this worker's processor on the calling thread and warms them. */
 enum mly_status mly__worker_open(struct mly__worker *worker, struct mly_error *err) MLY_MUST_CHECK;
 void mly__worker_close_sessions(struct mly__worker *worker);
