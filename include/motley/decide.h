@@ -13,26 +13,37 @@
 MLY_BEGIN_DECLS
 
 struct mly_decide_options {
-    const char *planner;          /* NULL: "auto" */
+    const char *planner; /* borrowed for the call: "auto", "single" or "groups"; NULL: "auto" */
     enum mly_objective objective;
-    uint32_t batch;               /* 0: motley chooses */
-    uint32_t groups;              /* core groups; 0: motley chooses */
-    int64_t budget_ns;            /* time that measuring may take; 0: 40 s */
-    bool again;                   /* measure anew even if measurements are stored */
+    uint32_t batch;    /* samples per batch; 0: motley chooses */
+    uint32_t groups;   /* core groups; 0: motley chooses */
+    int64_t budget_ns; /* time that measuring may take; 0: 40 s */
+    bool again;        /* measure anew even if measurements are stored */
     /*
-     * Called from the calling thread while measuring; may be NULL. fraction is in [0, 1]. Returns false to stop: what is
-     * measured so far is stored, and mly_decide returns MLY_E_CANCELLED.
+     * Called from the calling thread while measuring; may be NULL. fraction is in [0, 1], text
+     * (borrowed for the call) says what runs now. Returns false to stop: what is measured so far is
+     * stored, and mly_decide returns MLY_E_CANCELLED.
      */
     bool (*progress)(double fraction, const char *text, void *user);
-    void *user;
+    void *user; /* handed to progress */
 };
 
 /*
- * Measures the model on this machine (or uses the stored measurements) and plans. options may be NULL. *out is
- * owned by the caller (mly_plan_destroy).
- * Errors: MLY_E_UNSUPPORTED or MLY_E_BACKEND if no runtime can run the model (with its reason and node),
- * MLY_E_ABSENT without a usable processor. Takes up to the budget the first time, milliseconds afterwards.
- * Not thread-safe for the same model object.
+ * Measures the model on this machine, unless measurements of it are stored, and makes a plan. The
+ * measurements are stored in the cache directory by model, machine and runtime. The types and
+ * shapes that the file leaves open are asked of the runtime and kept in the model. Symbolic
+ * dimensions other than the batch count as 1 while measuring. model and machine (this box, not a
+ * synthetic one) are borrowed for the call. options may be NULL. *out is owned by the caller
+ * (mly_plan_destroy).
+ * Errors: MLY_E_UNSUPPORTED or MLY_E_BACKEND if no runtime can run the model (with its reason and
+ * node); MLY_E_ABSENT without a usable runtime or processor; MLY_E_INVALID for an unknown planner,
+ * more groups than cores, a batch other than a fixed one, or a synthetic machine with nothing
+ * stored; MLY_E_LIMIT if nothing measured fits the memory; MLY_E_NOT_FOUND if what was asked for was
+ * not measured; MLY_E_CANCELLED if progress said so; MLY_E_IO; MLY_E_NO_MEMORY.
+ * Threads: one call at a time per model object. Measuring uses all cores of the machine: results
+ * of two calls at once mean nothing.
+ * Cost: opening the sessions of every configuration, then up to about the budget, the first time;
+ * milliseconds afterwards.
  */
 MLY_API enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                                    const struct mly_decide_options *options, mly_plan **out,

@@ -1,4 +1,9 @@
-/* Processors: what this box has, in core groups, and what is absent and why. */
+/*
+ * Processors: what this box has, in core groups, and what is absent and why.
+ *
+ * Threads: every function here may be called from any thread at any time; a machine is never
+ * changed once it is made.
+ */
 #ifndef MOTLEY_DEVICE_H
 #define MOTLEY_DEVICE_H
 
@@ -10,19 +15,24 @@
 
 MLY_BEGIN_DECLS
 
-/* A box's topology: real (probed) or synthetic. Immutable; safe to read from several threads. */
+/* A box's topology, real or synthetic, as it was when it was made. Immutable. */
 typedef struct mly_machine mly_machine;
 
 /*
- * synthetic NULL: this box, restricted to the CPUs that this process may use (control groups,
- * affinity); else a subset of hwloc's synthetic description, outermost level first
- * ("package:2 numa:1 l3:1 core:16 pu:2"). *out is owned by the caller.
+ * Looks at a box. synthetic (borrowed for the call) NULL: this box, restricted to the CPUs that
+ * this process may use (control groups, affinity); else a description in a subset of hwloc's
+ * notation, outermost level first ("package:2 numa:1 l3:1 core:16 pu:2"). *out is owned by the
+ * caller (mly_machine_destroy).
  * Errors: MLY_E_INVALID (word and column of what a description does not say right), MLY_E_LIMIT
  * (over 1024 bytes, 4096 hardware threads), MLY_E_ABSENT (no CPU may be used), MLY_E_IO,
- * MLY_E_NO_MEMORY. Thread-safe; may bind the calling thread for moments. Takes milliseconds.
+ * MLY_E_NO_MEMORY.
+ * Threads: any; may bind the calling thread for moments.
+ * Cost: milliseconds.
+ * Source: hwloc's documentation, "Synthetic topologies".
  */
 MLY_API enum mly_status mly_machine_create(const char *synthetic, mly_machine **out,
                                            struct mly_error *err) MLY_MUST_CHECK;
+/* Frees a machine; NULL is fine. Processors that came from it stay valid. */
 MLY_API void mly_machine_destroy(mly_machine *machine);
 
 /*
@@ -43,17 +53,20 @@ struct mly_processor {
     uint64_t memory_bytes; /* of its memory space; 0 unknown */
 };
 
+/* Owns items[count] and their CPU lists; zero-initialised is a valid empty list. */
 struct mly_processor_list {
     struct mly_processor *items;
     size_t count;
 };
+/* Frees what the list owns and zeroes it. NULL and empty lists are fine. */
 MLY_API void mly_processor_list_fini(struct mly_processor_list *list);
 
 /*
  * Everything known about: the CPU as one processor, then GPUs, Edge TPUs, … usable or absent with
  * the reason. A kind that is absent is one row whose id has no number ("cuda"). What is not there,
- * or does not work, is a row and no error; only memory can fail. Starts the CUDA driver where there
- * is one, which may take a second. Thread-safe. *out: free with mly_processor_list_fini.
+ * or does not work, is a row and no error. *out: free with mly_processor_list_fini.
+ * Errors: MLY_E_NO_MEMORY only.
+ * Cost: milliseconds; starts the CUDA driver where there is one, which may take a second.
  */
 MLY_API enum mly_status mly_machine_processors(const mly_machine *machine,
                                                struct mly_processor_list *out,
@@ -71,39 +84,45 @@ enum mly_grouping {
 
 /*
  * Core groups as processors: disjoint, together all usable cores. One thread per physical core (its
- * first hardware thread) unless smt. count is used by MLY_GROUP_COUNT only and must be 1…cores
- * (MLY_E_INVALID).
+ * first hardware thread) unless smt. count is used by MLY_GROUP_COUNT only. *out: free with
+ * mly_processor_list_fini.
  *
  * MLY_GROUP_COUNT: groups keep to one kind of cores where there are at least as many groups as
  * kinds (then sizes differ from kind to kind). Else sizes differ by one core at most: where
  * packages, NUMA nodes or caches are equal parts whose number divides count, each part is divided
  * by itself, and cores that are left over in a part go to its first groups (16 cores in 3 groups:
- * 6, 5, 5). Where no cache is reported, MLY_GROUP_CACHE groups by NUMA node. Thread-safe.
+ * 6, 5, 5). Where no cache is reported, MLY_GROUP_CACHE groups by NUMA node.
+ *
+ * Errors: MLY_E_INVALID for a count that is not 1…cores; MLY_E_NO_MEMORY.
  */
 MLY_API enum mly_status mly_machine_group(const mly_machine *machine, enum mly_grouping by,
                                           uint32_t count, bool smt, struct mly_processor_list *out,
                                           struct mly_error *err) MLY_MUST_CHECK;
 
 /*
- * Processors named by a specification as users write it after -d, comma-separated:
+ * Processors named by a specification as users write it after -d (borrowed for the call),
+ * comma-separated:
  *
  *   cpu                     one group of all cores
  *   cpu:0-3+8               a group of these logical CPUs; also 0-14:2 and masks, 0xff
  *   cpu:groups=2            MLY_GROUP_COUNT
- *   cpu:threads=4           groups of exactly 4 cores, near ones together; up to 3 cores stay
- * unused cpu:by=numa             or package, cache, core cpu:smt, cpu:…:smt      every hardware
- * thread of the cores, not only the first cuda:0, edgetpu:0, …    a device; without number the
- * first
+ *   cpu:threads=4           groups of exactly 4 cores, near ones together; up to 3 stay unused
+ *   cpu:by=numa             or package, cache, core
+ *   cpu:smt, cpu:…:smt      every hardware thread of the cores, not only the first
+ *   cuda:0, edgetpu:0, …    a device; without number the first
+ *
+ * *out: free with mly_processor_list_fini.
  *
  * Errors: MLY_E_INVALID with the column (from 1) and the word: unknown kinds and options, counts
  * out of range, groups that overlap, devices named twice; MLY_E_ABSENT with the reason: a processor
- * that is not there or not usable; MLY_E_UNSUPPORTED: remote servers; MLY_E_LIMIT: over 4096 bytes.
- * Thread-safe. *out: free with mly_processor_list_fini.
+ * that is not there or not usable; MLY_E_UNSUPPORTED: remote servers; MLY_E_LIMIT: over 4096 bytes;
+ * MLY_E_NO_MEMORY.
  */
 MLY_API enum mly_status mly_machine_select(const mly_machine *machine, const char *spec,
                                            struct mly_processor_list *out,
                                            struct mly_error *err) MLY_MUST_CHECK;
 
+/* What a machine is. Counts are of what this process may use; 0 where nothing is known. */
 struct mly_machine_info {
     char cpu_model[128];
     uint32_t packages, numa_nodes, last_level_caches, cores,
@@ -117,9 +136,13 @@ struct mly_machine_info {
                        */
     char cpu_features[256]; /* "avx2 avx512f …" */
 };
+/* Borrowed until the machine is destroyed. */
 MLY_API const struct mly_machine_info *mly_machine_info(const mly_machine *machine);
-/* Tree of packages, NUMA nodes, caches and cores as text with indentation; owned by the caller
- * (free()). */
+/*
+ * Tree of packages, NUMA nodes, caches and cores as text with indentation. *out is owned by the
+ * caller (free()).
+ * Errors: MLY_E_NO_MEMORY.
+ */
 MLY_API enum mly_status mly_machine_topology_text(const mly_machine *machine, char **out,
                                                   struct mly_error *err) MLY_MUST_CHECK;
 

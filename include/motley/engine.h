@@ -1,4 +1,9 @@
-/* Engines: a plan that runs. Submit batches of inputs, get outputs. */
+/*
+ * Engines: a plan that runs. Submit batches of inputs, get outputs.
+ *
+ * Threads: any thread may call any function here on the same engine or request at any time, but
+ * for mly_engine_destroy, and for what may not be called from `done` (mly_done_fn).
+ */
 #ifndef MOTLEY_ENGINE_H
 #define MOTLEY_ENGINE_H
 
@@ -12,15 +17,16 @@
 
 MLY_BEGIN_DECLS
 
-/* Thread-safe: any thread may submit, wait, cancel. An engine with nothing to do uses no CPU. */
+/* Open sessions and a blocking worker per processor. With nothing to do it uses no CPU. */
 typedef struct mly_engine mly_engine;
-/* One submitted batch. */
+/* One submitted batch on its way; keep it until it is released. */
 typedef struct mly_request mly_request;
 
+/* Zeroed is what most want. */
 struct mly_engine_options {
     /*
      * Batches that may wait, for a processor, their next segment or their turn; 0: 4 per
-     * processor, at least 16
+     * processor, at least 16.
      */
     uint32_t queue_capacity;
     bool ordered;          /* `done` is called in the order of submission */
@@ -35,6 +41,10 @@ struct mly_engine_options {
  * Errors: those of mly_plan_check, and the back end's (MLY_E_BACKEND, MLY_E_UNSUPPORTED,
  * MLY_E_NO_MEMORY, MLY_E_ABSENT); MLY_E_NOT_FOUND for a back end that this motley does not have;
  * MLY_E_LIMIT when threads run out.
+ * Threads: two engines may be created at once; the process's CPU affinity must be that under which
+ * the plan was made. Signals are blocked in the engine's own threads.
+ * Cost: opening and warming every session, milliseconds to seconds; longer the first time, when the
+ * prepared copies are made.
  */
 MLY_API enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
                                           const struct mly_engine_options *options,
@@ -43,35 +53,47 @@ MLY_API enum mly_status mly_engine_create(const mly_model *model, const mly_plan
  * Cancels what waits, lets the segments that run finish (a request whose last ones these were
  * succeeds), wakes blocked submitters (MLY_E_CLOSED) and waiters, calls every `done` that is due,
  * joins the workers, frees. Requests not yet released stay valid for mly_request_release only:
- * their outputs are gone. No call may begin once this one has; those inside end well. Never from
- * `done`. NULL is fine.
+ * their outputs are gone. NULL is fine.
+ * Threads: no call on the engine or its requests (but mly_request_release) may begin once this one
+ * has; those inside end well. Never from `done`.
  */
 MLY_API void mly_engine_destroy(mly_engine *engine);
-/* Waits until everything submitted so far is done. Not from `done`. */
+/* Waits until everything submitted so far is done, `done` included. Not from `done`. */
 MLY_API void mly_engine_drain(mly_engine *engine);
 
 /*
  * Called once per request from a thread of the engine, never from inside a call of yours; must
  * not block (so it submits with wait false only). With options.ordered one call at a time, else
  * several may run at once. outputs are valid until the request is released. Waiting for the
- * request ends after this has returned.
+ * request ends after this has returned, so mly_request_wait, mly_engine_infer and mly_engine_drain
+ * are not for here; mly_request_outputs, _times and _release are. user is what was submitted.
  */
 typedef void (*mly_done_fn)(mly_request *request, enum mly_status status, void *user);
 
 /*
  * Submits one batch. inputs[input_count] in the model's order: the structs are copied, their data
  * stay borrowed until the request is done. outputs may be NULL (motley provides the memory) or
- * outputs[output_count] with data set, into which results are written. done may be NULL. *out
- * (may be NULL with done set: then the request releases itself after done returns).
+ * outputs[output_count], the structs copied: where data is set, results are written there, and the
+ * memory stays borrowed until the request is done; where it is NULL motley provides it. done may be
+ * NULL. *out is the caller's (mly_request_release) and is set before done can be called; out may be
+ * NULL with done set: then the request releases itself after done returns. With `wait` true blocks
+ * while the queue is full.
+ * Shapes: input i has the type and rank of mly_model_input(model, i) and its fixed dimensions;
+ * symbolic dimensions of one name have one size; the batch is at least 1.
  * Errors: MLY_E_MISMATCH (type or shape; names the input), MLY_E_UNSUPPORTED (strings),
  * MLY_E_INVALID (neither out nor done), MLY_E_BUSY (queue full and wait false), MLY_E_NO_MEMORY,
- * MLY_E_CLOSED. With `wait` true blocks while the queue is full.
+ * MLY_E_CLOSED. After an error nothing was submitted.
+ * Cost: microseconds; no tensor is copied.
  */
 MLY_API enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_tensor *inputs,
                                           size_t input_count, const struct mly_tensor *outputs,
                                           bool wait, mly_done_fn done, void *user,
                                           mly_request **out, struct mly_error *err) MLY_MUST_CHECK;
-/* Blocks until done; returns the request's status and its message. */
+/*
+ * Blocks until done; returns the request's status and its message. May be called again.
+ * Errors: that of the segment that failed (its name and processor are in the message);
+ * MLY_E_CANCELLED.
+ */
 MLY_API enum mly_status mly_request_wait(mly_request *request,
                                          struct mly_error *err) MLY_MUST_CHECK;
 /*
@@ -79,7 +101,10 @@ MLY_API enum mly_status mly_request_wait(mly_request *request,
  * stop (at the latest when its running segments end); done ones stay as they are.
  */
 MLY_API void mly_request_cancel(mly_request *request);
-/* Borrowed until release; NULL before it is done or if it failed. */
+/*
+ * Outputs in the model's order, and into *count (may be NULL) how many. Borrowed until release;
+ * NULL and 0 before it is done or if it failed.
+ */
 MLY_API const struct mly_tensor *mly_request_outputs(const mly_request *request, size_t *count);
 /*
  * Times of a done request in ns: waiting (none of its segments ran), executing (the sum over all
@@ -87,29 +112,40 @@ MLY_API const struct mly_tensor *mly_request_outputs(const mly_request *request,
  */
 MLY_API void mly_request_times(const mly_request *request, int64_t *queue_ns, int64_t *execute_ns,
                                int64_t *total_ns);
+/*
+ * Gives a request back; it may go on running. Its outputs are freed once it is done. Exactly once
+ * per request that mly_engine_submit gave out, also after the engine was destroyed. NULL is fine.
+ */
 MLY_API void mly_request_release(mly_request *request);
 
 /*
- * Submit, wait, copy the outputs out: outputs[output_count] zeroed or with data set; the caller
- * frees with mly_tensor_fini.
+ * Submits, waits, and copies the outputs out. inputs as in mly_engine_submit, borrowed for the
+ * call. outputs[output_count] zeroed, or with data set; the caller frees them with mly_tensor_fini.
+ * Waits while the queue is full.
+ * Errors: those of mly_engine_submit (but MLY_E_BUSY) and mly_request_wait; MLY_E_MISMATCH if
+ * output_count is not the model's. outputs then own nothing new.
+ * Cost: that of mly_engine_submit, and one copy of each output whose memory motley provides.
  */
 MLY_API enum mly_status mly_engine_infer(mly_engine *engine, const struct mly_tensor *inputs,
                                          size_t input_count, struct mly_tensor *outputs,
                                          size_t output_count, struct mly_error *err) MLY_MUST_CHECK;
 
+/* One processor since the engine was created. */
 struct mly_processor_stats {
-    char id[64];
-    uint64_t tasks, failures;
-    int64_t busy_ns;
+    char id[64];              /* as in the plan: "cpu:0-3" */
+    uint64_t tasks, failures; /* segments run; of these, failed (not cancelled) */
+    int64_t busy_ns;          /* in sessions */
 };
+/* An engine at one moment. */
 struct mly_engine_stats {
-    uint64_t submitted, completed, failed, cancelled;
-    uint32_t queued, running;
-    int64_t open_ns;    /* what creating the engine took */
-    bool prepared_copy; /* all sessions map shared prepared copies */
+    uint64_t submitted, completed, failed, cancelled; /* batches since it was created */
+    uint32_t queued, running; /* batches that wait; that have a segment on a processor */
+    int64_t open_ns;          /* what creating the engine took */
+    bool prepared_copy;       /* all sessions map shared prepared copies */
     uint32_t processor_count;
     struct mly_processor_stats processors[64]; /* the first 64 */
 };
+/* Fills *out (the caller's). */
 MLY_API void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out);
 
 MLY_END_DECLS

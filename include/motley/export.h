@@ -1,4 +1,7 @@
-/* Visibility and attribute macros shared by all public headers. */
+/*
+ * Visibility and attribute macros shared by all public headers. A compiler without them sees empty
+ * ones.
+ */
 #ifndef MOTLEY_EXPORT_H
 #define MOTLEY_EXPORT_H
 

@@ -1,4 +1,9 @@
-/* Models: reading an ONNX file and asking what is in it. */
+/*
+ * Models: reading an ONNX file and asking what is in it.
+ *
+ * Threads: several threads may read the same model at once, but for while mly_decide works on it,
+ * which may add types and shapes.
+ */
 #ifndef MOTLEY_MODEL_H
 #define MOTLEY_MODEL_H
 
@@ -12,10 +17,12 @@ MLY_BEGIN_DECLS
 
 /*
  * A model read from a file: its graph in memory, its weights mapped from the file. Immutable after
- * loading (but for shapes that a runtime adds); safe to read from several threads.
+ * loading but for types and shapes that a runtime adds. Replacing the file by another while it is
+ * loaded is fine; writing into it is not.
  */
 typedef struct mly_model mly_model;
 
+/* Zeroed is what most want. */
 struct mly_model_options {
     /*
      * Keep initialisers that the file also lists as graph inputs overridable. By default they
@@ -24,8 +31,10 @@ struct mly_model_options {
     bool keep_overridable;
 };
 
-/* An input or output of the model. Dimensions are -1 where symbolic; dim_names[i] is then its name
- * or "". */
+/*
+ * An input or output of the model, as the file says it. Dimensions are -1 where symbolic;
+ * dim_names[i] is then its name or "". All borrowed from the model.
+ */
 struct mly_port {
     const char *name;
     enum mly_dtype dtype;
@@ -35,25 +44,42 @@ struct mly_port {
 
 /*
  * Reads and checks the model at path (copied). options may be NULL for defaults. *out is owned by
- * the caller (mly_model_destroy). Errors: MLY_E_NOT_FOUND, MLY_E_IO; MLY_E_FORMAT with byte
- * position or node name; MLY_E_LIMIT; MLY_E_UNSUPPORTED. External data outside the model's own
- * folder is MLY_E_INVALID. Cost: O(file size without weights); weights are mapped, not read.
+ * the caller (mly_model_destroy).
+ * Errors: MLY_E_NOT_FOUND (the file, or one with its external data), MLY_E_IO; MLY_E_FORMAT with
+ * byte position or node name; MLY_E_INVALID for external data outside the model's own folder or a
+ * path that is no regular file; MLY_E_LIMIT (docs/internals/model.md lists the limits);
+ * MLY_E_UNSUPPORTED for other formats that are mistaken for ONNX; MLY_E_NO_MEMORY.
+ * Threads: any.
+ * Cost: O(file size without weights); weights are mapped, not read.
+ * Source: ONNX, "Open Neural Network Exchange Intermediate Representation", and its onnx.proto.
  */
 MLY_API enum mly_status mly_model_load(const char *path, const struct mly_model_options *options,
                                        mly_model **out, struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Frees a model and unmaps its weights; NULL is fine. Engines that run it go first.
+ * Threads: nobody else may use it any more.
+ */
 MLY_API void mly_model_destroy(mly_model *model);
 
-/* Borrowed until the model is destroyed, as are all pointers below. */
+/* The path it was loaded from. Borrowed until the model is destroyed, as are all pointers below. */
 MLY_API const char *mly_model_path(const mly_model *model);
-/* SHA-256 over everything that determines results (the file, its external data, options), 64 hex
- * digits. */
+/*
+ * SHA-256 over everything that determines results (the file, its external data, options), 64 hex
+ * digits.
+ * Errors: MLY_E_NO_MEMORY; MLY_E_ABSENT if OpenSSL offers no SHA-256.
+ * Threads: any; one makes the hash while others wait.
+ * Cost: the first call reads the whole file, unless the hash of the unchanged file is remembered in
+ * the cache directory; later calls cost nothing.
+ */
 MLY_API enum mly_status mly_model_hash(const mly_model *model, const char **out,
                                        struct mly_error *err) MLY_MUST_CHECK;
+/* Inputs that a caller must give; those that have an initialiser only with keep_overridable. */
 MLY_API size_t mly_model_input_count(const mly_model *model);
+/* Outputs, in the file's order. */
 MLY_API size_t mly_model_output_count(const mly_model *model);
-/* NULL if index is out of range. Inputs that have an initialiser are listed only with
- * keep_overridable. */
+/* Input `index`, from 0, in the file's order; NULL if index is out of range. */
 MLY_API const struct mly_port *mly_model_input(const mly_model *model, size_t index);
+/* Output `index`, from 0, in the file's order; NULL if index is out of range. */
 MLY_API const struct mly_port *mly_model_output(const mly_model *model, size_t index);
 /*
  * 0 if the batch size is free: dimension 0 of every input is symbolic, or is symbolic in those that
