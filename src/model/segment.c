@@ -8,7 +8,9 @@
  * 3. A model's output that no node makes (an input or an initialiser passed through) belongs to the
  * segment of its first reader, or of node 0 if nothing reads it: so the segments of any partition
  * together give all outputs.
- * 4. Tensors that cross must be plain and of known type.
+ * 4. What a Constant node makes does not cross either: a segment that reads it gets a copy of the node.
+ *    If nothing else is in a set, it goes out all the same, for each set to be a segment.
+ * 5. Tensors that cross must be plain and of known type.
  */
 #include <string.h>
 
@@ -44,6 +46,13 @@ static enum mly_status mark_nodes(struct mly__cut *cut, const uint32_t *nodes, u
     return status;
 }
 
+bool mly__is_constant(const struct mly_graph *graph, uint32_t node)
+{
+    const struct mly_graph_node *at = &graph->nodes[node];
+    return at->domain[0] == '\0' && at->input_count == 0 && at->output_count == 1 &&
+           at->outputs[0] != MLY_NO_INDEX && strcmp(at->op_type, "Constant") == 0;
+}
+
 static void read_tensor(struct mly__cut *cut, uint32_t index)
 {
     if (index == MLY_NO_INDEX) {
@@ -56,9 +65,11 @@ static void read_tensor(struct mly__cut *cut, uint32_t index)
     if (stored) {
         cut->role[index] |= MLY__STORED;
     }
-    if (tensor->kind == MLY_TENSOR_INPUT ||
-        (tensor->kind == MLY_TENSOR_VALUE && !cut->inside[tensor->producer])) {
+    if (tensor->kind == MLY_TENSOR_INPUT) {
         cut->role[index] |= MLY__GOES_IN;
+    } else if (tensor->kind == MLY_TENSOR_VALUE && !cut->inside[tensor->producer]) {
+        const bool constant = mly__is_constant(&cut->model->graph, tensor->producer);
+        cut->role[index] |= constant ? MLY__COPIED : MLY__GOES_IN;
     }
 }
 
@@ -66,6 +77,9 @@ static bool is_needed_outside(const struct mly__cut *cut, const struct mly_graph
 {
     if (tensor->is_output) {
         return true;
+    }
+    if (!cut->only_constants && mly__is_constant(&cut->model->graph, tensor->producer)) {
+        return false;
     }
     for (uint32_t i = 0; i < tensor->consumer_count; i++) {
         if (!cut->inside[tensor->consumers[i]]) {
@@ -75,10 +89,14 @@ static bool is_needed_outside(const struct mly__cut *cut, const struct mly_graph
     return false;
 }
 
-/* 2. and 3. */
+/* 2. to 4. */
 static void assign_roles(struct mly__cut *cut, const uint32_t *nodes, uint32_t count)
 {
     const struct mly_graph *graph = &cut->model->graph;
+    cut->only_constants = true;
+    for (uint32_t i = 0; i < count && cut->only_constants; i++) {
+        cut->only_constants = mly__is_constant(graph, nodes[i]);
+    }
     for (uint32_t i = 0; i < count; i++) {
         const struct mly_graph_node *node = &graph->nodes[nodes[i]];
         for (uint32_t k = 0; k < node->input_count; k++) {
@@ -110,7 +128,7 @@ static void assign_roles(struct mly__cut *cut, const uint32_t *nodes, uint32_t c
     }
 }
 
-/* 4. */
+/* 5. */
 static enum mly_status check_crossing(const struct mly__cut *cut, uint32_t index,
                                       struct mly_error *err)
 {

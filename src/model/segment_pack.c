@@ -102,14 +102,31 @@ static Onnx__TensorProto *initialiser(struct mly__cut *cut, const Onnx__TensorPr
 /* 3. The tensor of a Constant node that is to be an initialiser, or NULL. */
 static const Onnx__TensorProto *large_constant(const mly_model *model, uint32_t node)
 {
-    const struct mly_graph_node *at = &model->graph.nodes[node];
-    if (strcmp(at->op_type, "Constant") != 0 || at->domain[0] != '\0' || at->output_count != 1 ||
-        at->outputs[0] == MLY_NO_INDEX) {
+    if (!mly__is_constant(&model->graph, node)) {
         return NULL;
     }
     const Onnx__AttributeProto *value = mly__pb_attribute(model->node_protos[node], "value");
     return value != NULL && value->t != NULL && region_of(model, value->t) != SIZE_MAX ? value->t
                                                                                        : NULL;
+}
+
+/* The node itself or, if that may be, the initialiser that it stands for. */
+static enum mly_status pack_node(struct mly__cut *cut, Onnx__GraphProto *graph, uint32_t node,
+                                 bool may_be_initialiser, struct mly_error *err)
+{
+    const mly_model *model = cut->model;
+    const Onnx__TensorProto *constant = may_be_initialiser ? large_constant(model, node) : NULL;
+    if (constant == NULL) {
+        graph->node[graph->n_node++] = (Onnx__NodeProto *)(uintptr_t)model->node_protos[node];
+        return MLY_OK;
+    }
+    const uint32_t made = model->graph.nodes[node].outputs[0];
+    Onnx__TensorProto *tensor = initialiser(cut, constant, model->graph.tensors[made].name);
+    if (tensor == NULL) {
+        return mly__no_memory(err);
+    }
+    graph->initializer[graph->n_initializer++] = tensor;
+    return MLY_OK;
 }
 
 static enum mly_status pack_nodes(struct mly__cut *cut, Onnx__GraphProto *graph,
@@ -125,13 +142,15 @@ static enum mly_status pack_nodes(struct mly__cut *cut, Onnx__GraphProto *graph,
         constants = 0; /* a graph without nodes is none */
     }
     size_t stored = 0;
+    size_t copied = 0;
     for (uint32_t i = 0; i < model->graph.tensor_count; i++) {
         stored += (cut->role[i] & MLY__STORED) != 0;
+        copied += (cut->role[i] & MLY__COPIED) != 0;
     }
     graph->n_node = 0;
-    graph->node = make(cut, out->node_count, sizeof *graph->node);
+    graph->node = make(cut, out->node_count + copied, sizeof *graph->node);
     graph->n_initializer = 0;
-    graph->initializer = make(cut, stored + constants, sizeof *graph->initializer);
+    graph->initializer = make(cut, stored + constants + copied, sizeof *graph->initializer);
     graph->n_sparse_initializer = 0;
     graph->sparse_initializer = make(cut, stored, sizeof *graph->sparse_initializer);
     if (graph->node == NULL || graph->initializer == NULL || graph->sparse_initializer == NULL) {
@@ -153,21 +172,16 @@ static enum mly_status pack_nodes(struct mly__cut *cut, Onnx__GraphProto *graph,
         }
         graph->initializer[graph->n_initializer++] = tensor;
     }
-    for (uint32_t i = 0; i < out->node_count; i++) {
-        const uint32_t node = out->nodes[i];
-        const Onnx__TensorProto *constant = constants > 0 ? large_constant(model, node) : NULL;
-        if (constant == NULL) {
-            graph->node[graph->n_node++] = (Onnx__NodeProto *)(uintptr_t)model->node_protos[node];
-            continue;
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; i < model->graph.tensor_count && status == MLY_OK; i++) {
+        if ((cut->role[i] & MLY__COPIED) != 0) {
+            status = pack_node(cut, graph, model->graph.tensors[i].producer, true, err);
         }
-        Onnx__TensorProto *tensor = initialiser(
-            cut, constant, model->graph.tensors[model->graph.nodes[node].outputs[0]].name);
-        if (tensor == NULL) {
-            return mly__no_memory(err);
-        }
-        graph->initializer[graph->n_initializer++] = tensor;
     }
-    return MLY_OK;
+    for (uint32_t i = 0; i < out->node_count && status == MLY_OK; i++) {
+        status = pack_node(cut, graph, out->nodes[i], constants > 0, err);
+    }
+    return status;
 }
 
 static bool says_the_same(const Onnx__ValueInfoProto *info, const struct mly_graph_tensor *tensor)

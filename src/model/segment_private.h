@@ -14,8 +14,12 @@ enum {
     MLY__TOUCHED = 1, /* read or made */
     MLY__GOES_IN = 2,
     MLY__GOES_OUT = 4,
-    MLY__STORED = 8 /* its initialiser comes along */
+    MLY__STORED = 8, /* its initialiser comes along */
+    MLY__COPIED = 16 /* the Constant node of another segment that makes it comes along */
 };
+
+/* Is it a Constant node? Its output goes where it is used, as initialisers do, and never crosses. */
+bool mly__is_constant(const struct mly_graph *graph, uint32_t node);
 
 /* One extraction under way. */
 struct mly__cut {
@@ -24,6 +28,7 @@ struct mly__cut {
     uint8_t *role; /* by tensor */
     bool whole;
     bool observed;           /* all that nodes make goes out */
+    bool only_constants;     /* all nodes of the set are Constant nodes */
     struct mly__arena arena; /* shallow messages, until they are packed */
     bool *region_used;       /* by region */
     struct mly_segment *out;
