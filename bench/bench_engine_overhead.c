@@ -9,6 +9,7 @@
  * do.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/stats.h"
+#include "device/thread.h"
 #include "runtime/native.h"
 #include "support/fake_backend.h"
 
@@ -73,15 +75,26 @@ static void fail(const char *what, const struct mly_error *err)
     exit(1);
 }
 
+/* Worker i is pinned to cpus[i] where cpus is not NULL. */
 static mly_engine *start(uint32_t processors, const char *outputs, const char *const *segments,
-                         uint32_t segment_count)
+                         uint32_t segment_count, const uint32_t *cpus)
 {
     struct mly_error err = {0};
     struct mly_flow flow;
     mly_engine *engine = NULL;
     if (fake_flow_init(&noop_ops, "0", outputs, processors, segments, segment_count, &flow, &err) !=
-            MLY_OK ||
-        mly__engine_create_flow(&flow, NULL, MLY_SCHEDULE_EARLIEST, &engine, &err) != MLY_OK)
+        MLY_OK)
+        fail("starting", &err);
+    for (uint32_t i = 0; i < processors && cpus; i++) {
+        struct mly_flow_processor *processor = &flow.processors[i];
+        processor->device.cpus = mly_alloc(sizeof *cpus);
+        if (!processor->device.cpus)
+            exit(1);
+        processor->device.cpus[0] = cpus[i];
+        processor->device.cpu_count = 1;
+        processor->pin = true;
+    }
+    if (mly__engine_create_flow(&flow, NULL, MLY_SCHEDULE_EARLIEST, &engine, &err) != MLY_OK)
         fail("starting", &err);
     return engine;
 }
@@ -213,6 +226,20 @@ static void idle(double seconds)
            (double)(mly_cpu_time_ns() - begin_cpu_ns) / (double)(mly_now_ns() - begin_ns), seconds);
 }
 
+/* Two CPUs that this process may use. */
+static bool two_cpus(uint32_t cpus[2])
+{
+    cpu_set_t allowed;
+    uint32_t found = 0;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return false;
+    for (uint32_t cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++) {
+        if (CPU_ISSET(cpu, &allowed))
+            cpus[found++] = cpu;
+    }
+    return found == 2;
+}
+
 int main(int argument_count, char **arguments)
 {
     static const char *const whole[] = {"0>1@0"};
@@ -221,17 +248,31 @@ int main(int argument_count, char **arguments)
     bool quick = argument_count > 1 && strcmp(arguments[1], "--quick") == 0;
     size_t few = quick ? 1000 : 20000, many = quick ? 10000 : 300000;
 
-    mly_engine *engine = start(1, "1", whole, 1);
+    mly_engine *engine = start(1, "1", whole, 1, NULL);
     one_at_a_time(engine, few, "one segment on one processor");
     saturated(engine, many, 1, "one segment on one processor");
     idle(quick ? 0.5 : 2);
     mly_engine_destroy(engine);
 
-    engine = start(2, "1", replicas, 1);
+    uint32_t cpus[2];
+    if (two_cpus(cpus)) { /* waking goes from core to core, as it does in plans that pin */
+        engine = start(1, "1", whole, 1, &cpus[1]);
+        cpu_set_t before;
+        sched_getaffinity(0, sizeof before, &before);
+        struct mly_error err = {0};
+        if (mly_thread_pin(cpus[0], &err) != MLY_OK)
+            fail("pinning", &err);
+        one_at_a_time(engine, few, "one segment on one processor, client and worker on two cores");
+        saturated(engine, many, 1, "one segment on one processor, client and worker on two cores");
+        sched_setaffinity(0, sizeof before, &before);
+        mly_engine_destroy(engine);
+    }
+
+    engine = start(2, "1", replicas, 1, NULL);
     saturated(engine, many, 1, "one segment on two processors");
     mly_engine_destroy(engine);
 
-    engine = start(3, "3", chain, 3);
+    engine = start(3, "3", chain, 3, NULL);
     one_at_a_time(engine, few, "three segments on three processors");
     saturated(engine, many / 3, 3, "three segments on three processors");
     idle(quick ? 0.5 : 2);
