@@ -141,6 +141,61 @@ static void one_at_a_time(mly_engine *engine, size_t count, const char *title)
     free(round_trip);
 }
 
+/* --- the floor: two threads and a condition variable each, nothing else --- */
+
+struct pair {
+    pthread_mutex_t lock;
+    pthread_cond_t ping, pong;
+    uint64_t asked, answered, end;
+    int64_t woken_ns;
+};
+
+static void *answer(void *argument)
+{
+    struct pair *pair = argument;
+    pthread_mutex_lock(&pair->lock);
+    while (pair->answered < pair->end) {
+        while (pair->asked == pair->answered)
+            pthread_cond_wait(&pair->ping, &pair->lock);
+        pair->woken_ns = mly_now_ns();
+        pair->answered++;
+        pthread_cond_signal(&pair->pong);
+    }
+    pthread_mutex_unlock(&pair->lock);
+    return NULL;
+}
+
+static void bare_threads(size_t count)
+{
+    double *to_start = calloc(count, sizeof *to_start),
+           *round_trip = calloc(count, sizeof *to_start);
+    struct pair pair = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                        .ping = PTHREAD_COND_INITIALIZER,
+                        .pong = PTHREAD_COND_INITIALIZER,
+                        .end = count};
+    pthread_t thread;
+    if (!to_start || !round_trip || pthread_create(&thread, NULL, answer, &pair) != 0)
+        exit(1);
+    pthread_mutex_lock(&pair.lock);
+    for (size_t i = 0; i < count; i++) {
+        int64_t begin_ns = mly_now_ns();
+        pair.asked++;
+        pthread_cond_signal(&pair.ping);
+        while (pair.answered < pair.asked)
+            pthread_cond_wait(&pair.pong, &pair.lock);
+        round_trip[i] = (double)(mly_now_ns() - begin_ns);
+        to_start[i] = (double)(pair.woken_ns - begin_ns);
+    }
+    pthread_mutex_unlock(&pair.lock);
+    pthread_join(thread, NULL);
+    printf("no engine, two threads that wake each other (%zu times): the floor of what follows\n",
+           count);
+    print_series("signal to woken", to_start, count);
+    print_series("signal to answer", round_trip, count);
+    free(to_start);
+    free(round_trip);
+}
+
 static void ignore(mly_request *request, enum mly_status status, void *user)
 {
     (void)request;
@@ -248,6 +303,7 @@ int main(int argument_count, char **arguments)
     bool quick = argument_count > 1 && strcmp(arguments[1], "--quick") == 0;
     size_t few = quick ? 1000 : 20000, many = quick ? 10000 : 300000;
 
+    bare_threads(few);
     mly_engine *engine = start(1, "1", whole, 1, NULL);
     one_at_a_time(engine, few, "one segment on one processor");
     saturated(engine, many, 1, "one segment on one processor");
