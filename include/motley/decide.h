@@ -12,6 +12,7 @@
 
 MLY_BEGIN_DECLS
 
+/* Zeroed: most samples per second, everything else motley's choice. */
 struct mly_decide_options {
     const char *planner; /* borrowed for the call: "auto", "single" or "groups"; NULL: "auto" */
     enum mly_objective objective;

@@ -66,7 +66,8 @@ MLY_API void mly_engine_drain(mly_engine *engine);
  * not block (so it submits with wait false only). With options.ordered one call at a time, else
  * several may run at once. outputs are valid until the request is released. Waiting for the
  * request ends after this has returned, so mly_request_wait, mly_engine_infer and mly_engine_drain
- * are not for here; mly_request_outputs, _times and _release are. user is what was submitted.
+ * are not for here; mly_request_outputs, mly_request_times and mly_request_release are. user is what
+ * was submitted.
  */
 typedef void (*mly_done_fn)(mly_request *request, enum mly_status status, void *user);
 
@@ -83,7 +84,7 @@ typedef void (*mly_done_fn)(mly_request *request, enum mly_status status, void *
  * Errors: MLY_E_MISMATCH (type or shape; names the input), MLY_E_UNSUPPORTED (strings),
  * MLY_E_INVALID (neither out nor done), MLY_E_BUSY (queue full and wait false), MLY_E_NO_MEMORY,
  * MLY_E_CLOSED. After an error nothing was submitted.
- * Cost: microseconds; no tensor is copied.
+ * Cost: microseconds; no tensor is copied here.
  */
 MLY_API enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_tensor *inputs,
                                           size_t input_count, const struct mly_tensor *outputs,

@@ -1,6 +1,9 @@
 /*
- * Visibility and attribute macros shared by all public headers. A compiler without them sees empty
- * ones.
+ * Visibility and attribute macros shared by all public headers.
+ *
+ * MLY_API marks what the library exports, MLY_MUST_CHECK what must not be ignored, MLY_PRINTF what is
+ * formatted as by printf; MLY_BEGIN_DECLS and MLY_END_DECLS enclose C declarations in C++. A compiler
+ * that does not know them sees nothing there.
  */
 #ifndef MOTLEY_EXPORT_H
 #define MOTLEY_EXPORT_H
