@@ -104,6 +104,38 @@ static enum mly_status classify(OrtErrorCode code, const char *message)
     return code == ORT_NOT_IMPLEMENTED ? MLY_E_UNSUPPORTED : MLY_E_BACKEND;
 }
 
+/* "/onnxruntime_src/…/graph.cc:46 void f(const T &) " says nothing to a user: the message without it. */
+static void cut_location(char *message)
+{
+    char *at = strstr(message, "/onnxruntime_src/");
+    char *open = at ? strchr(at, '(') : NULL;
+    const char *colon = at ? strchr(at, ':') : NULL;
+    if (!open || !colon || colon > open || !isdigit((unsigned char)colon[1]))
+        return;
+    int depth = 0;
+    for (char *end = open; *end; end++) {
+        depth += (*end == '(') - (*end == ')');
+        if (depth == 0 && end[1] == ' ' && strncmp(end + 2, "const", 5) != 0 && end[2] != '[') {
+            memmove(at, end + 2, strlen(end + 2) + 1);
+            return;
+        }
+    }
+}
+
+/* All on one line. */
+static void squeeze_spaces(char *message)
+{
+    size_t kept = 0;
+    for (const char *at = message; *at; at++) {
+        const bool space = isspace((unsigned char)*at);
+        if (!space || (kept > 0 && message[kept - 1] != ' '))
+            message[kept++] = space ? ' ' : *at;
+    }
+    while (kept > 0 && message[kept - 1] == ' ')
+        kept--;
+    message[kept] = '\0';
+}
+
 enum mly_status mly__ort_check(const struct mly__ort *ort, OrtStatus *status, struct mly_error *err)
 {
     if (!status)
@@ -113,15 +145,8 @@ enum mly_status mly__ort_check(const struct mly__ort *ort, OrtStatus *status, st
                                            "ONNX Runtime: %s", message);
     ort->api->ReleaseStatus(status);
     if (err) {
-        size_t kept = 0;
-        for (const char *at = err->message; *at; at++) {
-            const bool space = isspace((unsigned char)*at);
-            if (!space || (kept > 0 && err->message[kept - 1] != ' '))
-                err->message[kept++] = space ? ' ' : *at;
-        }
-        while (kept > 0 && err->message[kept - 1] == ' ')
-            kept--;
-        err->message[kept] = '\0';
+        squeeze_spaces(err->message);
+        cut_location(err->message);
     }
     return result;
 }

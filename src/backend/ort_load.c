@@ -58,25 +58,30 @@ static enum mly_status load_from_memory(const struct mly__ort *ort,
     return status;
 }
 
-/*
- * The runtime tells of an unknown operator only its "DOMAIN:TYPE(VERSION)": finds a node of it.
- */
+/* Does the runtime's message speak of this node? */
+static bool speaks_of(const char *message, const struct mly_graph_node *node)
+{
+    char text[3][512], name[256];
+    snprintf(text[0], sizeof text[0], "(\"%s\", %s, \"%s\"", node->name, node->op_type,
+             node->domain);
+    snprintf(text[1], sizeof text[1], "implementation for %s(", node->op_type);
+    snprintf(text[2], sizeof text[2], "error: %s:%s(", node->domain, node->op_type);
+    snprintf(name, sizeof name, "node with name '%s'", node->name);
+    return strstr(message, text[0]) || strstr(message, text[2]) ||
+           (strstr(message, text[1]) && strstr(message, name));
+}
+
+/* Nodes without name, and those of which the runtime tells the operator only, get their label. */
 static void name_the_node(const mly_model *model, const struct mly_segment *segment,
                           enum mly_status status, struct mly_error *err)
 {
     const struct mly_graph *graph = mly_model_graph(model);
-    if (status != MLY_E_UNSUPPORTED || !err)
+    if (status == MLY_OK || !err)
         return;
     for (uint32_t i = 0; i < segment->node_count; i++) {
         const struct mly_graph_node *node = &graph->nodes[segment->nodes[i]];
-        char operator[256];
-        snprintf(operator, sizeof operator, "%s:%s(", node->domain, node->op_type);
-        const char *at = strstr(err->message, operator);
-        if (at && (at == err->message || at[-1] == ' ')) {
-            char label[200];
-            snprintf(label, sizeof label, "%s", node->label);
-            mly_error_prefix(err, status, "node '%s': operator %s%s%s is not known", label,
-                             node->domain, node->domain[0] ? ":" : "", node->op_type);
+        if (speaks_of(err->message, node)) {
+            mly_error_prefix(err, status, "node '%.200s' (%.100s)", node->label, node->op_type);
             return;
         }
     }

@@ -26,6 +26,7 @@ struct preparation {
     const mly_model *model;
     const struct mly_segment *segment;
     const OrtSessionOptions *options; /* of the session that is wanted */
+    bool packed;                      /* kernels gain from packed weights */
     char *folder;
     char key[MLY_HASH_TEXT_BYTES];
 };
@@ -41,6 +42,8 @@ static enum mly_status open_copy(const struct preparation *p, const char *model_
     if (status == MLY_OK)
         status = mly__ort_check(
             p->ort, api->SetSessionGraphOptimizationLevel(options, ORT_DISABLE_ALL), err);
+    if (status == MLY_OK && !p->packed)
+        status = mly__ort_option(p->ort, options, "session.disable_prepacking", "1", err);
     if (status == MLY_OK)
         status =
             mly__ort_check(p->ort, api->CreateSession(p->ort->env, model_path, options, out), err);
@@ -75,6 +78,8 @@ static enum mly_status write_copy(const struct preparation *p, const char *model
         status =
             mly__ort_option(ort, options, "session.save_external_prepacked_constant_initializers",
                             packed ? "1" : "0", err);
+    if (status == MLY_OK && !packed)
+        status = mly__ort_option(ort, options, "session.disable_prepacking", "1", err);
     if (status == MLY_OK)
         status = mly__ort_load(ort, p->model, p->segment, options, &session, err);
     if (options)
@@ -134,8 +139,8 @@ static enum mly_status make_copy(const struct preparation *p, OrtSession **out,
         return status;
     struct mly_error why = {0};
     bool written;
-    status = write_and_try(p, temporary, true, &written, &session, &why);
-    if (status == MLY_E_BACKEND && written) {
+    status = write_and_try(p, temporary, p->packed, &written, &session, &why);
+    if (status == MLY_E_BACKEND && written && p->packed) {
         mly_log(MLY_LOG_DEBUG, "%s: made again without packed weights: %s",
                 mly_model_path(p->model), why.message);
         status = mly_dir_remove(temporary, &why);
@@ -212,10 +217,14 @@ enum mly_status mly__ort_open_prepared(const struct mly__ort *ort, const mly_mod
                                        const OrtSessionOptions *options, OrtSession **out,
                                        char **key, char **path, struct mly_error *err)
 {
-    struct preparation p = {.ort = ort, .model = model, .segment = segment, .options = options};
+    struct preparation p = {.ort = ort,
+                            .model = model,
+                            .segment = segment,
+                            .options = options,
+                            .packed = mly__ort_needs_packing(model, segment)};
     char *kept_key = NULL, *model_path = NULL;
     bool held = false;
-    enum mly_status status = mly__prepared_key(model, segment, ort->version, p.key, err);
+    enum mly_status status = mly__prepared_key(model, segment, ort->version, p.packed, p.key, err);
     if (status == MLY_OK)
         status = mly__prepared_folder(&p.folder, err);
     if (status == MLY_OK) {

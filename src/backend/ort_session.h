@@ -80,6 +80,10 @@ enum mly_status mly__ort_option(const struct mly__ort *ort, OrtSessionOptions *o
                                 const char *key, const char *value,
                                 struct mly_error *err) MLY_MUST_CHECK;
 
+/* ort_packing.c: do its kernels run faster with packed weights? The same for every session of a segment, as long as
+ * its shapes are known. */
+bool mly__ort_needs_packing(const mly_model *model, const struct mly_segment *segment);
+
 /*
  * ort_prepared.c: opens the segment's prepared copy, which is made if there is none. *key (mly_free;
  * given back by mly__prepared_release) and *path (mly_free) name it. MLY_E_IO and others: there is

@@ -67,7 +67,7 @@ static enum mly_status read_features(char *text, size_t size, struct mly_error *
 }
 
 enum mly_status mly__prepared_key(const mly_model *model, const struct mly_segment *segment,
-                                  const char *runtime, char key[MLY_HASH_TEXT_BYTES],
+                                  const char *runtime, bool packed, char key[MLY_HASH_TEXT_BYTES],
                                   struct mly_error *err)
 {
     char segment_hash[MLY_HASH_TEXT_BYTES], features[8192];
@@ -76,7 +76,8 @@ enum mly_status mly__prepared_key(const mly_model *model, const struct mly_segme
         status = read_features(features, sizeof features, err);
     if (status != MLY_OK)
         return status;
-    char *text = mly_strfmt("%s\n%s\n%s\n%s", FORMAT, segment_hash, runtime, features);
+    char *text = mly_strfmt("%s\n%s\n%s\n%s\n%s", FORMAT, segment_hash, runtime,
+                            packed ? "packed" : "plain", features);
     if (!text)
         return no_memory(err);
     status = mly_hash_bytes(text, strlen(text), key, err);

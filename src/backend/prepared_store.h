@@ -30,7 +30,7 @@
 /* What a copy depends on: the segment, the runtime, this box's processor, our way of making it.
  * MLY_E_ABSENT if the processor's features cannot be read. */
 enum mly_status mly__prepared_key(const mly_model *model, const struct mly_segment *segment,
-                                  const char *runtime, char key[MLY_HASH_TEXT_BYTES],
+                                  const char *runtime, bool packed, char key[MLY_HASH_TEXT_BYTES],
                                   struct mly_error *err) MLY_MUST_CHECK;
 /* The folder; *out is owned by the caller (mly_free). */
 enum mly_status mly__prepared_folder(char **out, struct mly_error *err) MLY_MUST_CHECK;
