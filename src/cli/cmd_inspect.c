@@ -190,33 +190,49 @@ static int print_json(const struct inspection *it, bool nodes)
     return cli_print_json(&json);
 }
 
-/* "batch x3x224x224" as the file has it, next to the bound shape. */
-static void print_ports(const char *title, const struct inspection *it, const uint32_t *tensors,
-                        uint32_t count)
+/* Free dimensions by name: "0:batch, 2:height". */
+static void name_free_dims(const struct mly_graph_tensor *tensor, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t d = 0; d < tensor->shape.rank && used < size; d++) {
+        const char *name = tensor->dim_names[d];
+        if (tensor->shape.dims[d] < 0)
+            used += (size_t)snprintf(text + used, size - used, "%s%d:%s", used ? ", " : "", d,
+                                     name && name[0] ? name : "?");
+    }
+}
+
+static void add_ports(struct cli_table *table, const char *title, const struct inspection *it,
+                      const uint32_t *tensors, uint32_t count)
 {
     enum { SHOWN = 12 };
-    struct cli_table table;
-    char bound[MLY_SHAPE_TEXT_BYTES];
-    cli_table_init(&table, "|name|type|shape|free dimensions");
+    char bound[MLY_SHAPE_TEXT_BYTES], symbols[256];
     for (uint32_t i = 0; i < count && i < SHOWN; i++) {
         const struct mly_graph_tensor *tensor = &it->graph->tensors[tensors[i]];
-        char symbols[256] = "";
-        size_t used = 0;
-        for (int32_t d = 0; d < tensor->shape.rank && used < sizeof symbols; d++)
-            if (tensor->shape.dims[d] < 0)
-                used += (size_t)snprintf(
-                    symbols + used, sizeof symbols - used, "%s%d:%s", used ? ", " : "", d,
-                    tensor->dim_names[d] && tensor->dim_names[d][0] ? tensor->dim_names[d] : "?");
-        cli_table_cell(&table, "%s", title);
-        cli_table_cell(&table, "%s", tensor->name);
-        cli_table_cell(&table, "%s", mly_dtype_name(tensor->dtype));
-        cli_table_cell(&table, "%s", mly_shape_format(&it->shapes[tensors[i]], bound));
-        cli_table_cell(&table, "%s", symbols);
+        name_free_dims(tensor, symbols, sizeof symbols);
+        cli_table_cell(table, "%s", title);
+        cli_table_cell(table, "%s", tensor->name);
+        cli_table_cell(table, "%s", mly_dtype_name(tensor->dtype));
+        cli_table_cell(table, "%s", mly_shape_format(&it->shapes[tensors[i]], bound));
+        cli_table_cell(table, "%s", symbols);
     }
+    if (count > SHOWN) {
+        cli_table_cell(table, "%s", title);
+        cli_table_cell(table, "(%u more)", count - SHOWN);
+        for (int i = 0; i < 3; i++)
+            cli_table_cell(table, "%s", "");
+    }
+}
+
+static void print_ports(const struct inspection *it)
+{
+    struct cli_table table;
+    cli_table_init(&table, "|name|type|shape|free dimensions");
+    add_ports(&table, "input", it, it->graph->inputs, it->graph->input_count);
+    add_ports(&table, "output", it, it->graph->outputs, it->graph->output_count);
     cli_table_print(&table, stdout);
     cli_table_fini(&table);
-    if (count > SHOWN)
-        printf("%s … and %u more\n", title, count - SHOWN);
 }
 
 static void print_nodes(const struct inspection *it)
@@ -253,8 +269,7 @@ static int print_text(const struct inspection *it, bool nodes)
     printf("%s: %u nodes, IR version %lld%s%s\n\n", it->path, it->graph->node_count,
            (long long)it->graph->ir_version, it->graph->producer_name[0] ? ", made by " : "",
            it->graph->producer_name);
-    print_ports("input", it, it->graph->inputs, it->graph->input_count);
-    print_ports("output", it, it->graph->outputs, it->graph->output_count);
+    print_ports(it);
     printf("\nfor batch %lld:\n", (long long)it->batch);
     printf("  %s MACs, %s FLOPs\n", cli_count(it->totals.macs, a), cli_count(it->totals.flops, b));
     printf("  %s parameters in %s of weights", cli_count(it->totals.parameters, a),

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -35,6 +36,10 @@ static void read_box(mly_machine *machine)
                   sizeof info->cpu_features);
     if (info->cpu_model[0] == '\0')
         memcpy(info->cpu_model, model, sizeof model);
+    /* A node's size is read at boot; a virtual machine's memory may have grown since. */
+    uint64_t all_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (machine->root[0] == '\0' && info->numa_nodes <= 1 && all_bytes > info->memory_bytes)
+        info->memory_bytes = all_bytes;
     mly__read_cgroup(machine->root, &info->cpu_quota, &limit_bytes);
     if (limit_bytes && (info->memory_bytes == 0 || limit_bytes < info->memory_bytes))
         info->memory_bytes = limit_bytes;
