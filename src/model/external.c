@@ -14,11 +14,6 @@
 #include "model.h"
 #include "skeleton.h"
 
-enum mly_status mly__no_memory(struct mly_error *err)
-{
-    return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-}
-
 static bool has_parent_step(const char *location)
 {
     for (const char *part = location; part != NULL;) {
@@ -190,12 +185,12 @@ static void set_borrowed(mly_model *model, Onnx__TensorProto *tensor, const uint
 static enum mly_status adopt_external(mly_model *model, Onnx__TensorProto *tensor,
                                       struct mly_error *err)
 {
-    struct reference reference;
+    struct reference reference = {.location = ""};
     enum mly_status status = read_reference(tensor, &reference, err);
     if (status != MLY_OK) {
         return status;
     }
-    size_t index;
+    size_t index = 0;
     status = mly__external_open(model, reference.location, &index, err);
     if (status != MLY_OK) {
         return mly_error_prefix(err, status, "tensor '%.200s'", mly__text(tensor->name));

@@ -41,7 +41,7 @@ static int64_t fixed_batch(const struct mly_graph *graph)
         return 1;
     }
     if (first->shape.dims[0] >= 0) {
-        return first->shape.dims[0];
+        return first->shape.dims[0] > 0 ? first->shape.dims[0] : 1; /* 0 would read as free */
     }
     return first->dim_names[0][0] != '\0' || all_symbolic(graph) ? 0 : 1;
 }

@@ -361,8 +361,9 @@ static enum mly_status collect_reads(const struct mly_graph_node *nodes, uint32_
         total += (uint64_t)nodes[i].input_count + nodes[i].captured_count;
     }
     if (total >= UINT32_MAX / 2) {
-        return mly_error_set(err, MLY_E_LIMIT, "the graph has %llu edges",
-                             (unsigned long long)total);
+        (void)mly_error_set(err, MLY_E_LIMIT, "the graph has %llu edges",
+                            (unsigned long long)total);
+        return MLY_E_LIMIT;
     }
     reads->begin = mly_alloc_array((size_t)count + 1, sizeof(uint32_t));
     reads->tensors = mly_alloc_array((size_t)total + 1, sizeof(uint32_t));

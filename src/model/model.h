@@ -111,6 +111,10 @@ enum mly_status mly__subgraph_captures(const struct mly__name *outer, size_t out
                                        const Onnx__NodeProto *node, struct mly__index_list *list,
                                        struct mly_error *err) MLY_MUST_CHECK;
 
-enum mly_status mly__no_memory(struct mly_error *err);
+static inline enum mly_status mly__no_memory(struct mly_error *err)
+{
+    (void)mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    return MLY_E_NO_MEMORY;
+}
 
 #endif

@@ -183,7 +183,7 @@ static bool typed_counts(const Onnx__TensorProto *tensor, enum mly_dtype dtype, 
 
 enum mly_status mly__pb_tensor_check(const Onnx__TensorProto *tensor, struct mly_error *err)
 {
-    enum mly_dtype dtype;
+    enum mly_dtype dtype = MLY_DTYPE_UNDEFINED;
     struct mly_shape shape;
     enum mly_status status = mly__pb_tensor_shape(tensor, &dtype, &shape, err);
     if (status != MLY_OK) {

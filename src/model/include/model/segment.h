@@ -40,8 +40,9 @@ struct mly_segment {
  * With all nodes it is the whole model, inputs and outputs in the model's order. An output of the
  * model that no node makes (an input or initialiser passed through) goes out of the segment of its
  * first reader, or of node 0: the segments of a partition together give all outputs. A Constant
- * node with a large tensor is written as the initialiser that it stands for. Thread-safe. O(model
- * without weights).
+ * node with a large tensor is written as the initialiser that it stands for, and a segment that
+ * reads what a Constant node of another segment makes gets a copy of that node, not an input.
+ * Thread-safe. O(model without weights).
  */
 enum mly_status mly_segment_extract(const mly_model *model, const uint32_t *nodes, uint32_t count,
                                     struct mly_segment *out, struct mly_error *err) MLY_MUST_CHECK;
@@ -51,9 +52,8 @@ enum mly_status mly_segment_whole(const mly_model *model, struct mly_segment *ou
 /*
  * The whole model with every tensor that a node makes as an output too, after the model's own: a
  * runtime that opens it tells the types and shapes of all of them (see mly_model_add_shapes and
- * mly_value_types_pack). For asking, not for running. ONNX
- * Runtime's C API reports rank 0 both for scalars and for tensors of unknown rank: pass rank 0 on
- * as -1.
+ * mly_value_types_pack). For asking, not for running. ONNX Runtime's C API before
+ * 1.23 reports rank 0 both for scalars and for tensors of unknown rank: pass that on as rank -1.
  */
 enum mly_status mly_segment_observed(const mly_model *model, struct mly_segment *out,
                                      struct mly_error *err) MLY_MUST_CHECK;
