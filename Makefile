@@ -48,7 +48,7 @@ fuzz: setup
 	@tools/run-fuzz
 
 bench: all
-	@ninja -C $(BUILD) benchmark
+	@tools/bench $(BUILD)
 
 clean:
 	rm -rf build build-* compile_commands.json
