@@ -414,8 +414,8 @@ static enum mly_status read_batches(struct reader *r, struct mly_json root, stru
         found = found || plan->ladder[i] == plan->batch;
     if (!found)
         return refuse(r, err, ladder, "does not have the batch size %u", plan->batch);
-    plan->in_flight = 2 * (plan->segment_count > 1 ? plan->processor_count
-                                                   : plan->segments[0].processor_count);
+    plan->in_flight =
+        2 * (plan->segment_count > 1 ? plan->processor_count : plan->segments[0].processor_count);
     return read_u32(root, "in_flight", 1, MLY__PLAN_IN_FLIGHT_MAX, &plan->in_flight, err);
 }
 
