@@ -99,6 +99,8 @@ static enum mly_status write_and_try(const struct preparation *p, const char *te
     if (!path)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
     enum mly_status status = write_copy(p, path, packed, err);
+    if (status == MLY_OK)
+        status = mly__prepared_align(temporary, err);
     *written = status == MLY_OK;
     if (status == MLY_OK)
         status = open_copy(p, path, out, err);

@@ -25,7 +25,7 @@
 #include "base/os.h"
 
 /* Changes whenever copies made by older versions of this code must not be used. */
-#define FORMAT "motley prepared 1"
+#define FORMAT "motley prepared 2"
 #define MANIFEST_BYTES_MAX 65536
 #define MODEL_BYTES_MAX (UINT64_C(2) << 30) /* protobuf's limit */
 

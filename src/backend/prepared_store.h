@@ -68,6 +68,12 @@ enum mly_status mly__prepared_publish(const char *folder, const char *key, const
                                       const char *model_name, const char *runtime,
                                       struct mly_error *err) MLY_MUST_CHECK;
 
+/*
+ * prepared_align.c: lays the weights in the folder of a copy in the making out anew where the runtime put them at odd
+ * places: its kernels read packed weights by instructions that demand alignment, and crash.
+ */
+enum mly_status mly__prepared_align(const char *temporary, struct mly_error *err) MLY_MUST_CHECK;
+
 /* prepared.c: removes least recently used copies until `extra_bytes` more fit the limit, and what
  * crashes left. MLY_E_LIMIT if so much never fits, MLY_E_NO_SPACE if the disk has no room. */
 enum mly_status mly__prepared_make_room(const char *folder, uint64_t extra_bytes,
