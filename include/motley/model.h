@@ -82,9 +82,9 @@ MLY_API const struct mly_port *mly_model_input(const mly_model *model, size_t in
 /* Output `index`, from 0, in the file's order; NULL if index is out of range. */
 MLY_API const struct mly_port *mly_model_output(const mly_model *model, size_t index);
 /*
- * 0 if the batch size is free: dimension 0 of every input is symbolic, or is symbolic in those that
- * share the first input's dimension-0 name; else the fixed batch (dimension 0 of the first input, 1
- * for scalars).
+ * 0 if the batch size is free: dimension 0 of the first input is symbolic, and has a name or is
+ * symbolic in all other inputs too. Else the fixed batch: dimension 0 of the first input, or 1 where
+ * that says nothing (a scalar, a nameless symbol, a size of 0, no input).
  */
 MLY_API int64_t mly_model_fixed_batch(const mly_model *model);
 
