@@ -2,6 +2,7 @@
 #include "base/stats.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* NaN sorts last, so that the order is total. */
@@ -57,4 +58,10 @@ struct mly_summary mly_summarise(double *samples, size_t count)
     if (count > 1 && s.median != 0)
         s.relative_spread = (s.p90 - s.p10) / s.median;
     return s;
+}
+
+char *mly_rate_text(double per_s, char buffer[MLY_RATE_TEXT_BYTES])
+{
+    snprintf(buffer, MLY_RATE_TEXT_BYTES, per_s < 9999.5 ? "%.4g" : "%.0f", per_s);
+    return buffer;
 }

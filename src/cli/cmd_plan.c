@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/stats.h"
 #include "internal.h"
 #include "plan/plan.h"
 #include "profile/profile.h"
@@ -123,7 +124,7 @@ static void print_candidates(const mly_plan *plan, bool all)
                                              : "");
         cli_table_cell(&table, "%s", candidate->description);
         cli_table_cell(&table, "%s", candidate->planner);
-        cli_table_cell(&table, "%.4g", candidate->prediction.throughput_per_s);
+        cli_table_cell(&table, "%s", mly_rate_text(candidate->prediction.throughput_per_s, number));
         cli_table_cell(&table, "%s", cli_time(candidate->prediction.latency_ns, number));
         cli_table_cell(&table, "%s",
                        candidate->prediction.memory_bytes > 0
@@ -158,9 +159,10 @@ static int report(const struct cli_common *common, const struct plan_values *giv
     printf("plan: %s\n", line ? line : "(memory is short)");
     mly_free(line);
     printf("why: %s\n", plan->why ? plan->why : "");
-    printf("predicted: %.4g samples/s, %s per batch of %u (%s)\n\n",
-           plan->prediction.throughput_per_s, cli_time(plan->prediction.latency_ns, number),
-           plan->batch,
+    char rate[MLY_RATE_TEXT_BYTES];
+    printf("predicted: %s samples/s, %s per batch of %u (%s)\n\n",
+           mly_rate_text(plan->prediction.throughput_per_s, rate),
+           cli_time(plan->prediction.latency_ns, number), plan->batch,
            plan->prediction.modelled   ? "modelled"
            : plan->prediction.measured ? "from measurements of this configuration"
                                        : "estimated");

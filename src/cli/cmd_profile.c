@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/stats.h"
 #include "internal.h"
 #include "profile/profile.h"
 
@@ -87,7 +88,7 @@ static void print_models(const mly_cost_table *costs)
         describe(&entries[i]->config, text, sizeof text);
         cli_table_cell(&table, "%s", text);
         cli_table_cell(&table, "%u", entries[i]->config.batch);
-        cli_table_cell(&table, "%.4g", entries[i]->throughput_per_s);
+        cli_table_cell(&table, "%s", mly_rate_text(entries[i]->throughput_per_s, number));
         cli_table_cell(&table, "%s", cli_time(entries[i]->median_ns, number));
         cli_table_cell(&table, "%s", cli_time(entries[i]->p10_ns, number));
         cli_table_cell(&table, "%s", cli_time(entries[i]->p90_ns, number));

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/stats.h"
 #include "internal.h"
 #include "plan/plan.h"
 #include "run_inputs.h"
@@ -83,6 +84,7 @@ struct run {
     struct run_contender contenders[3];
     size_t contender_count;
     uint64_t count; /* samples */
+    bool from_file; /* the plan was given, not made here */
     bool interrupted;
 };
 
@@ -302,7 +304,7 @@ static void print_contenders(const struct run *run)
         const struct run_contender *row = &run->contenders[i];
         cli_table_cell(&table, "%s", row->label);
         cli_table_cell(&table, "%u", row->batch);
-        cli_table_cell(&table, "%.4g", row->throughput_per_s);
+        cli_table_cell(&table, "%s", mly_rate_text(row->throughput_per_s, a));
         cli_table_cell(&table, "%.2fx", row->ratio);
         cli_table_cell(&table, "%s", cli_time(row->p50_ns, a));
         cli_table_cell(&table, "%s", cli_time(row->p99_ns, b));
@@ -311,22 +313,27 @@ static void print_contenders(const struct run *run)
     cli_table_fini(&table);
     puts("(ratio: median over interleaved rounds; latency: of one batch, with one in flight per "
          "core group)");
-    printf("predicted for motley's plan: %.4g samples/s\n", mly_plan_throughput_per_s(run->plan));
+    printf("predicted for motley's plan: %s samples/s\n",
+           mly_rate_text(mly_plan_throughput_per_s(run->plan), a));
 }
+
+/* From so many batches on, rates and utilisation mean something. */
+enum { MEANINGFUL_BATCHES = 20 };
 
 static void print_measured(const struct run *run)
 {
     const struct mly_measure_result *measured = &run->measured;
     char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES], c[CLI_NUMBER_BYTES];
-    printf("%llu samples in %llu batches, %s: %.4g samples/s",
-           (unsigned long long)measured->samples, (unsigned long long)measured->batches,
-           cli_time((double)measured->elapsed_ns, a), measured->throughput_per_s);
-    if (mly_plan_throughput_per_s(run->plan) > 0 && measured->batches >= 20)
-        printf(" (predicted %.4g)", mly_plan_throughput_per_s(run->plan));
+    printf("%llu samples in %llu batches, %s: %s samples/s", (unsigned long long)measured->samples,
+           (unsigned long long)measured->batches, cli_time((double)measured->elapsed_ns, a),
+           mly_rate_text(measured->throughput_per_s, b));
+    if (mly_plan_throughput_per_s(run->plan) > 0 && measured->batches >= MEANINGFUL_BATCHES)
+        printf(" (predicted %s)", mly_rate_text(mly_plan_throughput_per_s(run->plan), b));
     printf("\nlatency of a batch: p50 %s, p99 %s; of that in execution p50 %s\n",
            cli_time(measured->latency_ns.median, a), cli_time(measured->latency_ns.p99, b),
            cli_time(measured->execution_ns.median, c));
-    for (uint32_t i = 0; i < measured->processor_count && measured->batches >= 20; i++)
+    for (uint32_t i = 0; i < measured->processor_count && measured->batches >= MEANINGFUL_BATCHES;
+         i++)
         printf("%s: %llu tasks, busy %.0f %%\n", measured->processors[i].id,
                (unsigned long long)measured->processors[i].tasks,
                measured->processors[i].utilisation * 100);
@@ -338,7 +345,7 @@ static int report_text(const struct run *run)
     if (!run->common->quiet) {
         char *line = mly_plan_describe(run->plan);
         printf("plan: %s\n", line ? line : "");
-        if (run->plan->why)
+        if (run->plan->why && !run->from_file)
             printf("why: %s\n", run->plan->why);
         mly_free(line);
     }
@@ -365,12 +372,13 @@ static int report_text(const struct run *run)
 static enum mly_status execute(struct run *run, const char *target, struct mly_error *err)
 {
     const struct run_values *given = run->given;
+    run->from_file = is_plan_file(target);
     enum mly_status status =
         given->labels ? run_labels_load(given->labels, &run->labels, err) : MLY_OK;
     if (status == MLY_OK)
         status = cli_box_open(given->devices, NULL, &run->box, err);
     if (status == MLY_OK)
-        status = is_plan_file(target) ? open_plan(run, target, err) : decide_plan(run, target, err);
+        status = run->from_file ? open_plan(run, target, err) : decide_plan(run, target, err);
     if (status == MLY_OK)
         status = load_inputs(run, err);
     if (status != MLY_OK)

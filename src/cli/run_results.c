@@ -140,11 +140,17 @@ static const char *label_of(const struct run_labels *labels, int64_t index)
     return labels && (size_t)index < labels->count ? labels->lines[index] : "";
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 static void show_top(const struct mly_top *top, size_t found, const char *name,
                      const struct run_labels *labels, struct mly_json_writer *json)
 {
     if (!json)
-        printf("%s:\n", name);
+        printf("%s:\n", base_name(name));
     else {
         mly_json_begin_object(json, NULL);
         mly_json_put_string(json, "input", name);

@@ -34,8 +34,9 @@ static void show_progress(void *user, const struct mly_measure_progress *progres
     double fraction = stream->fraction_from + (span > 0 ? span : 1) * progress->fraction;
     char text[160];
     double seconds = (double)progress->elapsed_ns / 1e9;
-    snprintf(text, sizeof text, "%s, %.4g samples/s", stream->text,
-             seconds > 0 ? (double)progress->samples / seconds : 0);
+    char rate[MLY_RATE_TEXT_BYTES];
+    snprintf(text, sizeof text, "%s, %s samples/s", stream->text,
+             mly_rate_text(seconds > 0 ? (double)progress->samples / seconds : 0, rate));
     cli_progress_update(stream->progress, fraction, text);
 }
 

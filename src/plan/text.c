@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/stats.h"
 #include "internal.h"
 
 static const char *plural(uint32_t count)
@@ -126,9 +127,11 @@ char *mly_plan_describe(const mly_plan *plan)
 static enum mly_status append_figure(const mly_plan *plan, const struct mly_prediction *prediction,
                                      struct mly_buffer *buffer)
 {
+    char rate[MLY_RATE_TEXT_BYTES];
     return plan->objective == MLY_OBJECTIVE_LATENCY
                ? mly_buffer_printf(buffer, "%.4g ms", prediction->latency_ns / 1e6)
-               : mly_buffer_printf(buffer, "%.4g samples/s", prediction->throughput_per_s);
+               : mly_buffer_printf(buffer, "%s samples/s",
+                                   mly_rate_text(prediction->throughput_per_s, rate));
 }
 
 /* How much more (+) or less (-) the objective's figure of `a` is than that of `b`, in per cent. */

@@ -17,4 +17,8 @@ struct mly_summary {
 };
 struct mly_summary mly_summarise(double *samples, size_t count);
 
+/* A rate for people: four digits ("38.71"), whole numbers from 10,000 on ("65220"). Returns buffer. */
+#define MLY_RATE_TEXT_BYTES 32
+char *mly_rate_text(double per_s, char buffer[MLY_RATE_TEXT_BYTES]);
+
 #endif
