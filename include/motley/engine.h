@@ -7,6 +7,7 @@
 #ifndef MOTLEY_ENGINE_H
 #define MOTLEY_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

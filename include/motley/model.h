@@ -7,6 +7,7 @@
 #ifndef MOTLEY_MODEL_H
 #define MOTLEY_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

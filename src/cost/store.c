@@ -97,12 +97,18 @@ static enum mly_status load_stored(const char *path, const struct mly_cost_ident
 enum mly_status mly_cost_store_open(const struct mly_cost_identity *identity, mly_cost_table **out,
                                     char **word, struct mly_error *err)
 {
-    char *path, *said = NULL;
+    char *path = NULL, *said = NULL;
+    struct mly_error no_place = {0};
     mly_cost_table *table = NULL;
-    enum mly_status status = mly_cost_store_path(identity, &path, err);
-    if (status)
-        return status;
-    status = load_stored(path, identity, &table, &said, err);
+    enum mly_status status = mly_cost_store_path(identity, &path, &no_place);
+    if (status == MLY_E_NO_MEMORY)
+        return mly_error_set(err, status, "%s", no_place.message);
+    if (status) {
+        said = mly_strfmt("measurements cannot be kept: %s", no_place.message);
+        status = MLY_OK;
+    } else {
+        status = load_stored(path, identity, &table, &said, err);
+    }
     mly_free(path);
     if (!status && !table)
         status = mly_cost_table_create(identity, &table, err);

@@ -56,6 +56,22 @@ static bool is_batch_symbol(const mly_model *model, const char *name)
     return false;
 }
 
+static void fill_ports(const mly_model *model, const uint32_t *tensors, uint32_t count,
+                       struct mly_port *ports)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct mly_graph_tensor *tensor = &model->graph.tensors[tensors[i]];
+        ports[i] =
+            (struct mly_port){.name = tensor->name, .dtype = tensor->dtype, .shape = tensor->shape};
+        memcpy(ports[i].dim_names, tensor->dim_names, sizeof ports[i].dim_names);
+    }
+}
+
+void mly__graph_refresh_outputs(mly_model *model)
+{
+    fill_ports(model, model->graph.outputs, model->graph.output_count, model->outputs);
+}
+
 static enum mly_status list_ports(mly_model *model, const uint32_t *tensors, uint32_t count,
                                   struct mly_port **out, struct mly_error *err)
 {
@@ -63,12 +79,7 @@ static enum mly_status list_ports(mly_model *model, const uint32_t *tensors, uin
     if (ports == NULL) {
         return mly__no_memory(err);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct mly_graph_tensor *tensor = &model->graph.tensors[tensors[i]];
-        ports[i] =
-            (struct mly_port){.name = tensor->name, .dtype = tensor->dtype, .shape = tensor->shape};
-        memcpy(ports[i].dim_names, tensor->dim_names, sizeof ports[i].dim_names);
-    }
+    fill_ports(model, tensors, count, ports);
     *out = ports;
     return MLY_OK;
 }

@@ -244,5 +244,6 @@ enum mly_status mly_model_add_shapes(mly_model *model, const void *onnx, size_t 
         }
     }
     protobuf_c_message_free_unpacked(message, &memory.allocator);
+    mly__graph_refresh_outputs(model);
     return status;
 }

@@ -88,6 +88,8 @@ enum mly_status mly__external_adopt(mly_model *model, struct mly_error *err) MLY
 enum mly_status mly__graph_build(mly_model *model, struct mly_error *err) MLY_MUST_CHECK;
 /* graph_types.c: types and shapes of all tensors, from the file; then the batch symbols. */
 enum mly_status mly__graph_set_types(mly_model *model, struct mly_error *err) MLY_MUST_CHECK;
+/* Output ports take over types and shapes that their tensors got after loading. */
+void mly__graph_refresh_outputs(mly_model *model);
 enum mly_status mly__graph_set_batch(mly_model *model, struct mly_error *err) MLY_MUST_CHECK;
 /*
  * graph_order.c: a topological order of `count` nodes, node order[k] k-th, smallest index first, so

@@ -169,6 +169,7 @@ static enum mly_status copy_out(const struct mly_tensor *results, struct mly_ten
         if (status != MLY_OK)
             break;
         outputs[made].shape = results[made].shape;
+        outputs[made].size_bytes = results[made].size_bytes;
         made++;
     }
     while (status != MLY_OK && made-- > 0) {

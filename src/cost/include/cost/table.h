@@ -106,9 +106,9 @@ enum mly_status mly_cost_table_save(const mly_cost_table *table, const char *pat
 
 /*
  * The store. open: the stored table for this identity, or a new empty one; a stored table that is
- * unreadable or belongs to another host, runtime version or model is ignored and *word (owned by
- * the caller, mly_free; NULL when there is nothing to say) says so in a sentence. save: writes it
- * back (merging is the caller's business).
+ * unreadable or belongs to another host, runtime version or model is ignored, as is a cache
+ * directory that cannot be made, and *word (owned by the caller, mly_free; NULL when there is
+ * nothing to say) says so in a sentence. save: writes it back (merging is the caller's business).
  */
 enum mly_status mly_cost_store_open(const struct mly_cost_identity *identity, mly_cost_table **out,
                                     char **word, struct mly_error *err) MLY_MUST_CHECK;
