@@ -153,10 +153,12 @@ static enum mly_status make_copy(const struct preparation *p, OrtSession **out,
         if (status == MLY_OK)
             status = write_and_try(p, temporary, false, &written, &session, &why);
     }
+    if (status == MLY_E_BACKEND && written && strstr(why.message, "invalid model"))
+        mly__prepared_refuse(p->folder, p->key, why.message);
     if (status != MLY_OK && err)
         *err = why;
-    if (status ==
-        MLY_OK) /* the file was not written to meanwhile, so the copy is of what was hashed */
+    /* Was the file not written to meanwhile? Then the copy is of what was hashed. */
+    if (status == MLY_OK)
         status = mly_model_folder(p->model, &folder, err);
     if (status == MLY_OK)
         status = mly__prepared_publish(p->folder, p->key, temporary,
@@ -199,6 +201,8 @@ static enum mly_status open_or_make(const struct preparation *p, const char *mod
 {
     struct mly__prepared_lock lock = {0};
     enum mly_status status = try_copy(p, model_path, out, err);
+    if (status == MLY_OK && !*out)
+        status = mly__prepared_refused(p->folder, p->key, err);
     if (status != MLY_OK || *out)
         return status;
     status = mly__prepared_lock(p->folder, p->key, &lock, err);

@@ -138,6 +138,24 @@ static void answers_fini(const struct mly__ort *ort, struct answers *answers)
     mly_free(answers->infos);
 }
 
+/*
+ * The runtime refused the model with all its tensors as outputs. Does it take it as it is? Then shapes
+ * stay unknown, which is no failure.
+ */
+static enum mly_status open_as_it_is(const struct mly__ort *ort, const mly_model *model,
+                                     struct mly_error *err)
+{
+    struct mly_segment whole = {0};
+    OrtSession *session = NULL;
+    enum mly_status status = mly_segment_whole(model, &whole, err);
+    if (status == MLY_OK)
+        status = open_observed(ort, model, &whole, NULL, 0, &session, err);
+    if (session)
+        ort->api->ReleaseSession(session);
+    mly_segment_fini(&whole);
+    return status;
+}
+
 enum mly_status mly__ort_infer_shapes(mly_model *model, const struct mly_dim_binding *bindings,
                                       size_t binding_count, struct mly_error *err)
 {
@@ -150,8 +168,17 @@ enum mly_status mly__ort_infer_shapes(mly_model *model, const struct mly_dim_bin
     enum mly_status status = mly__ort_get(&ort, err);
     if (status == MLY_OK)
         status = mly_segment_observed(model, &segment, err);
-    if (status == MLY_OK)
-        status = open_observed(ort, model, &segment, bindings, binding_count, &session, err);
+    if (status == MLY_OK) {
+        struct mly_error why = {0};
+        status = open_observed(ort, model, &segment, bindings, binding_count, &session, &why);
+        if (status == MLY_E_BACKEND) {
+            mly_log(MLY_LOG_DEBUG, "%s: no shapes: %s", mly_model_path(model), why.message);
+            mly_segment_fini(&segment);
+            return open_as_it_is(ort, model, err);
+        }
+        if (status != MLY_OK && err)
+            *err = why;
+    }
     if (status == MLY_OK)
         status = ask(ort, session, &answers, err);
     if (status == MLY_OK) /* 3. */

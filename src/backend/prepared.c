@@ -24,6 +24,7 @@
 
 #define LIMIT_MOST (UINT64_C(32) << 30)
 #define LEFTOVER_S 3600
+#define REFUSED_S (30 * 24 * 3600)
 #define MANIFEST_BYTES_MAX 65536
 
 static bool stat_in(const char *folder, const char *key, const char *name, struct stat *out)
@@ -118,32 +119,6 @@ enum mly_status mly_prepared_list(struct mly_prepared_entry **items, size_t *cou
     return status;
 }
 
-enum mly_status mly_prepared_clear(const char *key, uint64_t *freed_bytes, struct mly_error *err)
-{
-    char *folder = NULL;
-    struct mly_prepared_entry *items = NULL;
-    size_t count = 0;
-    uint64_t freed = 0;
-    bool found = false;
-    enum mly_status status = mly__prepared_folder(&folder, err);
-    if (status == MLY_OK)
-        status = list(folder, &items, &count, err);
-    for (size_t i = 0; status == MLY_OK && i < count; i++) {
-        if (key && strcmp(items[i].key, key) != 0)
-            continue;
-        found = true;
-        status = mly__prepared_remove(folder, items[i].key, err);
-        freed += status == MLY_OK ? items[i].bytes : 0;
-    }
-    if (status == MLY_OK && key && !found)
-        status = mly_error_set(err, MLY_E_NOT_FOUND, "there is no prepared copy %s", key);
-    mly_free(items);
-    mly_free(folder);
-    if (freed_bytes)
-        *freed_bytes = freed;
-    return status;
-}
-
 /* "20G", "512M", "1000000"; false if it is none. */
 static bool parse_bytes(const char *text, uint64_t *out)
 {
@@ -218,41 +193,78 @@ static void remove_lock(const char *path)
         close(fd);
 }
 
-/* True if neither the folder nor anything in it was written to for an hour. */
-static bool is_leftover(const char *path, time_t now)
+/* True if neither the file or folder nor anything in it was written to for so long. */
+static bool is_leftover(const char *path, time_t now, time_t after_s)
 {
     struct stat s;
-    bool old = lstat(path, &s) == 0 && now - s.st_mtime > LEFTOVER_S;
+    bool old = lstat(path, &s) == 0 && now - s.st_mtime > after_s;
     DIR *directory = old && S_ISDIR(s.st_mode) ? opendir(path) : NULL;
     for (const struct dirent *at; directory && old && (at = readdir(directory));)
         if (strcmp(at->d_name, "..") != 0 && strcmp(at->d_name, ".") != 0 &&
             fstatat(dirfd(directory), at->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0)
-            old = now - s.st_mtime > LEFTOVER_S;
+            old = now - s.st_mtime > after_s;
     if (directory)
         closedir(directory);
     return old;
 }
 
-static void sweep(const char *folder)
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What crashes left, and refusals that may be over by now; with all, every refusal. */
+static void sweep(const char *folder, bool all)
 {
     const time_t now = time(NULL);
     DIR *directory = opendir(folder);
     for (const struct dirent *at; directory && (at = readdir(directory));) {
-        const bool temporary =
-            strncmp(at->d_name, MLY__PREPARED_TEMPORARY, strlen(MLY__PREPARED_TEMPORARY)) == 0;
-        const bool lock = strncmp(at->d_name, MLY__PREPARED_LOCK, strlen(MLY__PREPARED_LOCK)) == 0;
-        char *path = temporary || lock ? mly_strfmt("%s/%s", folder, at->d_name) : NULL;
-        if (path && is_leftover(path, now)) {
-            struct mly_error why = {0};
-            if (lock)
-                remove_lock(path);
-            else if (mly_dir_remove(path, &why) != MLY_OK)
-                mly_log(MLY_LOG_DEBUG, "%s", why.message);
-        }
+        const bool temporary = begins(at->d_name, MLY__PREPARED_TEMPORARY);
+        const bool lock = begins(at->d_name, MLY__PREPARED_LOCK);
+        const bool refused = begins(at->d_name, MLY__PREPARED_REFUSED);
+        char *path = temporary || lock || refused ? mly_strfmt("%s/%s", folder, at->d_name) : NULL;
+        struct mly_error why = {0};
+        if (!path)
+            continue;
+        if (refused && (all || is_leftover(path, now, REFUSED_S)))
+            unlink(path);
+        else if (lock && is_leftover(path, now, LEFTOVER_S))
+            remove_lock(path);
+        else if (temporary && is_leftover(path, now, LEFTOVER_S) &&
+                 mly_dir_remove(path, &why) != MLY_OK)
+            mly_log(MLY_LOG_DEBUG, "%s", why.message);
         mly_free(path);
     }
     if (directory)
         closedir(directory);
+}
+
+enum mly_status mly_prepared_clear(const char *key, uint64_t *freed_bytes, struct mly_error *err)
+{
+    char *folder = NULL;
+    struct mly_prepared_entry *items = NULL;
+    size_t count = 0;
+    uint64_t freed = 0;
+    bool found = false;
+    enum mly_status status = mly__prepared_folder(&folder, err);
+    if (status == MLY_OK)
+        status = list(folder, &items, &count, err);
+    for (size_t i = 0; status == MLY_OK && i < count; i++) {
+        if (key && strcmp(items[i].key, key) != 0)
+            continue;
+        found = true;
+        status = mly__prepared_remove(folder, items[i].key, err);
+        freed += status == MLY_OK ? items[i].bytes : 0;
+    }
+    if (status == MLY_OK && !key)
+        sweep(folder, true);
+    if (status == MLY_OK && key && !found)
+        status = mly_error_set(err, MLY_E_NOT_FOUND, "there is no prepared copy %s", key);
+    mly_free(items);
+    mly_free(folder);
+    if (freed_bytes)
+        *freed_bytes = freed;
+    return status;
 }
 
 enum mly_status mly__prepared_make_room(const char *folder, uint64_t extra_bytes,
@@ -260,7 +272,7 @@ enum mly_status mly__prepared_make_room(const char *folder, uint64_t extra_bytes
 {
     struct mly_prepared_entry *items = NULL;
     size_t count = 0;
-    sweep(folder);
+    sweep(folder, false);
     enum mly_status status = list(folder, &items, &count, err);
     if (status != MLY_OK)
         return status;

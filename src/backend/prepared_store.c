@@ -22,6 +22,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/os.h"
 
 /* Changes whenever copies made by older versions of this code must not be used. */
@@ -285,6 +286,30 @@ enum mly_status mly__prepared_begin(const char *folder, char **out, struct mly_e
     }
     *out = path;
     return MLY_OK;
+}
+
+void mly__prepared_refuse(const char *folder, const char *key, const char *reason)
+{
+    struct mly_error why = {0};
+    char *path = mly_strfmt("%s/" MLY__PREPARED_REFUSED "%s", folder, key);
+    if (path && mly_file_write(path, reason, strlen(reason), &why) != MLY_OK)
+        mly_log(MLY_LOG_DEBUG, "%s", why.message);
+    mly_free(path);
+}
+
+enum mly_status mly__prepared_refused(const char *folder, const char *key, struct mly_error *err)
+{
+    char *reason = NULL;
+    size_t length;
+    enum mly_status status = MLY_OK;
+    char *path = mly_strfmt("%s/" MLY__PREPARED_REFUSED "%s", folder, key);
+    if (!path)
+        return no_memory(err);
+    if (mly_file_read(path, MLY_ERROR_MESSAGE_BYTES, &reason, &length, NULL) == MLY_OK)
+        status = mly_error_set(err, MLY_E_BACKEND, "%s", reason);
+    mly_free(reason);
+    mly_free(path);
+    return status;
 }
 
 /* Read-only and on the disk. */

@@ -8,6 +8,7 @@
  *               /used            its time of modification is that of the last use
  *   prepared/.tmp-XXXXXX/        one in the making, or on its way out
  *   prepared/.lock-KEY           held by the process that makes KEY
+ *   prepared/.refused-KEY        why no copy of KEY can be used: it is not tried again
  */
 #ifndef MLY_BACKEND_PREPARED_STORE_H
 #define MLY_BACKEND_PREPARED_STORE_H
@@ -26,6 +27,7 @@
 #define MLY__PREPARED_USED "used"
 #define MLY__PREPARED_TEMPORARY ".tmp-"
 #define MLY__PREPARED_LOCK ".lock-"
+#define MLY__PREPARED_REFUSED ".refused-"
 
 /* What a copy depends on: the segment, the runtime, this box's processor, our way of making it.
  * MLY_E_ABSENT if the processor's features cannot be read. */
@@ -59,6 +61,12 @@ enum mly_status mly__prepared_lock(const char *folder, const char *key,
                                    struct mly__prepared_lock *out,
                                    struct mly_error *err) MLY_MUST_CHECK;
 void mly__prepared_unlock(struct mly__prepared_lock *lock);
+
+/* Notes that the runtime cannot read the copy that it writes of this key, if that can be noted. */
+void mly__prepared_refuse(const char *folder, const char *key, const char *reason);
+/* MLY_E_BACKEND with that reason, or MLY_OK. */
+enum mly_status mly__prepared_refused(const char *folder, const char *key,
+                                      struct mly_error *err) MLY_MUST_CHECK;
 
 /* A new folder to make a copy in; *out is owned by the caller (mly_free). */
 enum mly_status mly__prepared_begin(const char *folder, char **out,

@@ -411,6 +411,38 @@ static void quantised_networks_have_a_copy_too(void **state)
     rig_free(&own);
 }
 
+/* The runtime cannot read this one back at all: it is tried once, and then goes the plain way. */
+static void what_cannot_be_read_back_is_not_tried_again(void **state)
+{
+    (void)state;
+    struct rig own;
+    char path[4096];
+    struct mly_tensor right;
+    const struct mly_session_options options = {.runtime_defaults = true};
+    snprintf(path, sizeof path, "%s/sonos+tract/onnx/test_cases/qlstm_3-2-3_T3_S1/model.onnx",
+             test_env("MOTLEY_SHARED_DATA"));
+    if (access(path, R_OK) != 0)
+        TEST_SKIP("%s is not there", path);
+    rig_load(&own, path);
+    rig_run_once(ops, &own, &options, 1, &right, NULL);
+    assert_false(use(&own, &right));
+    assert_int_equal(leftovers(), 0);
+    bool noted = false;
+    struct stat before, after;
+    DIR *directory = opendir(scratch_path(cache, "prepared"));
+    for (const struct dirent *at; directory && (at = readdir(directory));)
+        noted = noted || strncmp(at->d_name, ".refused-", 9) == 0;
+    closedir(directory);
+    assert_true(noted);
+    assert_int_equal(stat(scratch_path(cache, "prepared"), &before), 0);
+    assert_false(use(&own, &right));
+    assert_int_equal(stat(scratch_path(cache, "prepared"), &after), 0);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec); /* nothing was made there */
+    expect_ok(mly_prepared_clear(NULL, NULL, &err), err);
+    mly_tensor_fini(&right);
+    rig_free(&own);
+}
+
 /* --- other processes --- */
 
 /*
@@ -644,6 +676,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(follows_a_model_that_is_replaced_but_not_one_that_is_changed, setup),
         cmocka_unit_test_setup(opens_a_model_behind_a_link, setup),
         cmocka_unit_test_setup(quantised_networks_have_a_copy_too, setup),
+        cmocka_unit_test_setup(what_cannot_be_read_back_is_not_tried_again, setup),
         cmocka_unit_test_setup(processes_share_one_copy_made_by_one_of_them, setup),
         cmocka_unit_test_setup(goes_the_plain_way_where_nothing_can_be_written, setup),
         cmocka_unit_test_setup(uses_a_read_only_cache, setup),
