@@ -82,7 +82,8 @@ static enum mly_status plan_of(const struct trial *trial, const struct mly_cost_
                                    .p90_ns = 1e6,
                                    .throughput_per_s = 1e3,
                                    .samples = 1};
-    enum mly_status status = mly_profile_identity(trial->model, trial->machine, &identity, err);
+    enum mly_status status =
+        mly_profile_identity(trial->model, trial->machine, NULL, &identity, err);
     if (status == MLY_OK)
         status = mly_cost_table_create(&identity, &costs, err);
     if (status == MLY_OK)

@@ -21,19 +21,32 @@ struct mly_decide_options {
     int64_t budget_ns; /* time that measuring may take; 0: 40 s */
     bool again;        /* measure anew even if measurements are stored */
     /*
+     * Sizes of symbolic dimensions other than the batch: array and names are borrowed for the call.
+     * Those that get none count as 1 while measuring, and a remark names them.
+     */
+    const struct mly_dim_binding *dims;
+    size_t dim_count;
+    const char *backend; /* borrowed for the call: the runtime, "ort"; NULL: motley's choice */
+    /*
      * Called from the calling thread while measuring; may be NULL. fraction is in [0, 1], text
      * (borrowed for the call) says what runs now. Returns false to stop: what is measured so far is
      * stored, and mly_decide returns MLY_E_CANCELLED.
      */
     bool (*progress)(double fraction, const char *text, void *user);
-    void *user; /* handed to progress */
+    /*
+     * Called from the calling thread with a sentence that the user should see (borrowed for the
+     * call): stored measurements that are of no use, dimensions that count as 1, a box too noisy to
+     * decide on. NULL: they are written to standard error as warnings.
+     */
+    void (*remark)(const char *text, void *user);
+    void *user; /* handed to progress and remark */
 };
 
 /*
  * Measures the model on this machine, unless measurements of it are stored, and makes a plan. The
- * measurements are stored in the cache directory by model, machine and runtime. The types and
- * shapes that the file leaves open are asked of the runtime and kept in the model. Symbolic
- * dimensions other than the batch count as 1 while measuring. model and machine (this box, not a
+ * measurements are stored in the cache directory by model, machine, runtime and the sizes of
+ * dimensions. The types and shapes that the file leaves open are asked of the runtime and kept in
+ * the model. model and machine (this box, not a
  * synthetic one) are borrowed for the call. options may be NULL. *out is owned by the caller
  * (mly_plan_destroy).
  * Errors: MLY_E_UNSUPPORTED or MLY_E_BACKEND if no runtime can run the model (with its reason and

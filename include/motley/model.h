@@ -43,6 +43,12 @@ struct mly_port {
     const char *dim_names[MLY_RANK_MAX];
 };
 
+/* A size for a symbolic dimension, by the dimension's name. */
+struct mly_dim_binding {
+    const char *name;
+    int64_t size;
+};
+
 /*
  * Reads and checks the model at path (copied). options may be NULL for defaults. *out is owned by
  * the caller (mly_model_destroy).

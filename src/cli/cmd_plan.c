@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/stats.h"
-#include "internal.h"
+#include "measuring.h"
 #include "plan/plan.h"
 #include "profile/profile.h"
 
@@ -14,6 +14,7 @@ struct plan_values {
     const char *objective;
     const char *planner;
     const char *output;
+    struct cli_texts dims;
     uint64_t batch;
     int64_t budget_ns;
     bool again;
@@ -29,6 +30,7 @@ static const struct cli_option plan_options[] = {
      "throughput latency", offsetof(struct plan_values, objective), 0, 0},
     {"batch", 'b', CLI_COUNT, "N", "Use this batch size (default: motley chooses).", NULL,
      offsetof(struct plan_values, batch), 1, 65536},
+    CLI_OPTION_DIM(offsetof(struct plan_values, dims)),
     {"planner", 0, CLI_TEXT, "NAME", "auto (default: all that fit, best wins), single, groups.",
      NULL, offsetof(struct plan_values, planner), 0, 0},
     {"output", 'o', CLI_FILE, "FILE", "Write the plan there (FILE.plan.json).", NULL,
@@ -46,12 +48,6 @@ static const struct cli_option plan_options[] = {
     {"keep-overridable", 0, CLI_FLAG, NULL, "Leave initialisers that are also inputs overridable.",
      NULL, offsetof(struct plan_values, keep_overridable), 0, 0},
 };
-
-static bool on_progress(double fraction, const char *text, void *user)
-{
-    cli_progress_update(user, fraction, text);
-    return !atomic_load(cli_stop_flag());
-}
 
 static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
                                       const mly_model *model, enum mly_objective objective,
@@ -82,8 +78,8 @@ static enum mly_status plan_from_file(const struct plan_values *given, const str
 }
 
 static enum mly_status make_plan(const struct cli_common *common, const struct plan_values *given,
-                                 const struct cli_box *box, mly_model *model, mly_plan **out,
-                                 struct mly_error *err)
+                                 const struct cli_box *box, const struct cli_dims *dims,
+                                 mly_model *model, mly_plan **out, struct mly_error *err)
 {
     enum mly_objective objective = MLY_OBJECTIVE_THROUGHPUT;
     enum mly_status status =
@@ -92,19 +88,22 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
         return status;
     if (given->costs)
         return plan_from_file(given, box, model, objective, out, err);
-    struct cli_progress progress;
+    struct cli_measuring measuring;
     struct mly_decide_options options = {.planner = given->planner,
                                          .objective = objective,
                                          .batch = (uint32_t)given->batch,
                                          .groups = box->groups,
                                          .budget_ns = given->budget_ns,
                                          .again = given->again,
-                                         .progress = on_progress,
-                                         .user = &progress};
+                                         .dims = dims->items,
+                                         .dim_count = dims->count,
+                                         .progress = cli_measuring_progress,
+                                         .remark = cli_measuring_remark,
+                                         .user = &measuring};
     cli_catch_interrupts();
-    cli_progress_begin(&progress, common);
+    cli_measuring_begin(&measuring, common);
     status = mly_decide(model, box->machine, &options, out, err);
-    cli_progress_end(&progress);
+    cli_measuring_end(&measuring);
     return status;
 }
 
@@ -181,17 +180,20 @@ static int run_plan(const struct cli_common *common, const void *values, char **
     struct cli_box box = {0};
     mly_model *model = NULL;
     mly_plan *plan = NULL;
+    struct cli_dims dims = {0};
     int exit_status = CLI_EXIT_FAILED;
     if (given->topology && !given->costs) {
         mly_error_set(&err, MLY_E_INVALID,
                       "--topology needs --costs: a synthetic box cannot be measured");
         return cli_usage(&err);
     }
-    enum mly_status status = cli_box_open(given->devices, given->topology, &box, &err);
+    enum mly_status status = cli_dims_parse(&given->dims, &dims, &err);
+    if (status == MLY_OK)
+        status = cli_box_open(given->devices, given->topology, &box, &err);
     if (status == MLY_OK)
         status = cli_model_open(operands[0], given->keep_overridable, &model, &err);
     if (status == MLY_OK)
-        status = make_plan(common, given, &box, model, &plan, &err);
+        status = make_plan(common, given, &box, &dims, model, &plan, &err);
     if (status == MLY_OK && given->output)
         status = mly_plan_save(plan, given->output, &err);
     if (status != MLY_OK)
@@ -201,6 +203,7 @@ static int run_plan(const struct cli_common *common, const void *values, char **
     mly_plan_destroy(plan);
     mly_model_destroy(model);
     cli_box_close(&box);
+    cli_dims_fini(&dims);
     return exit_status;
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/stats.h"
-#include "internal.h"
+#include "measuring.h"
 #include "profile/profile.h"
 
 struct profile_values {
@@ -12,6 +12,7 @@ struct profile_values {
     const char *batches;
     const char *output;
     int64_t budget_ns;
+    struct cli_texts dims;
     bool no_nodes;
     bool again;
     bool nodes;
@@ -24,6 +25,7 @@ static const struct cli_option profile_options[] = {
      offsetof(struct profile_values, devices), 0, 0},
     {"batches", 'b', CLI_TEXT, "LIST", "Batch sizes (default 1,2,4,8,16).", NULL,
      offsetof(struct profile_values, batches), 0, 0},
+    CLI_OPTION_DIM(offsetof(struct profile_values, dims)),
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that all measuring may take (default 40).", NULL,
      offsetof(struct profile_values, budget_ns), 0, 0},
     {"again", 0, CLI_FLAG, NULL, "Measure anew what is stored already.", NULL,
@@ -40,9 +42,7 @@ static const struct cli_option profile_options[] = {
 
 static bool on_progress(const struct mly_profile_progress *progress, void *user)
 {
-    cli_progress_update(user, progress->total ? (double)progress->done / progress->total : 0,
-                        progress->text);
-    return !atomic_load(cli_stop_flag());
+    return cli_measuring_progress(progress->fraction, progress->text, user);
 }
 
 static void describe(const struct mly_cost_config *config, char *text, size_t size)
@@ -156,38 +156,54 @@ static int report(const struct cli_common *common, const struct profile_values *
     print_models(costs);
     if (given->nodes)
         print_nodes(costs);
-    if (!common->quiet)
+    if (!common->quiet && stored)
         printf("\nstored in %s\n", stored);
     return cli_finish_output();
 }
 
-static enum mly_status measure(const struct cli_common *common, const struct profile_values *given,
-                               const struct cli_box *box, mly_model *model, mly_cost_table *costs,
-                               struct mly_error *err)
+/* The spread of the configuration that gave most. */
+static double best_spread(const mly_cost_table *costs)
 {
-    struct cli_progress progress;
-    struct mly_profile_options options = {.nodes = !given->no_nodes,
-                                          .again = given->again,
-                                          .budget_ns = given->budget_ns,
-                                          .stop = cli_stop_flag(),
-                                          .progress = on_progress,
-                                          .user = &progress};
+    const struct mly_cost_entry *best = NULL, *entry;
+    for (size_t i = 0; (entry = mly_cost_table_at(costs, i)); i++)
+        if (entry->scope == MLY_COST_MODEL &&
+            (!best || entry->throughput_per_s > best->throughput_per_s))
+            best = entry;
+    return best ? best->throughput_spread : 0;
+}
+
+static enum mly_status measure(const struct cli_common *common, const struct profile_values *given,
+                               const struct cli_box *box, const struct mly_profile_options *options,
+                               mly_model *model, mly_cost_table *costs, struct mly_error *err)
+{
+    struct cli_measuring measuring;
+    struct mly_profile_options all = *options;
     uint32_t *batches = NULL;
     enum mly_status status = MLY_OK;
     if (given->batches)
-        status = cli_parse_counts("batches", given->batches, &batches, &options.batch_count, err);
+        status = cli_parse_counts("batches", given->batches, &batches, &all.batch_count, err);
     if (status != MLY_OK)
         return status;
-    options.batches = batches;
+    all.nodes = !given->no_nodes;
+    all.again = given->again;
+    all.budget_ns = given->budget_ns;
+    all.stop = cli_stop_flag();
+    all.progress = on_progress;
+    all.remark = cli_measuring_remark;
+    all.user = &measuring;
+    all.batches = batches;
     if (box->groups > 0) {
-        options.group_counts = &box->groups;
-        options.group_count_count = 1;
+        all.group_counts = &box->groups;
+        all.group_count_count = 1;
     }
     cli_catch_interrupts();
-    cli_progress_begin(&progress, common);
-    status = mly_profile_run(model, box->machine, &options, costs, err);
-    cli_progress_end(&progress);
+    cli_measuring_begin(&measuring, common);
+    status = mly_profile_run(model, box->machine, &all, costs, err);
+    cli_measuring_end(&measuring);
     mly_free(batches);
+    char text[MLY_ERROR_MESSAGE_BYTES];
+    if (status == MLY_OK && mly_profile_noise_remark(costs, best_spread(costs), text, sizeof text))
+        cli_remark(common, "%s", text);
     return status;
 }
 
@@ -198,16 +214,20 @@ static int run_profile(const struct cli_common *common, const void *values, char
     const struct profile_values *given = values;
     struct mly_error err = {0};
     struct cli_box box = {0};
+    struct cli_dims dims = {0};
     mly_model *model = NULL;
     mly_cost_table *costs = NULL;
     struct mly_cost_identity identity;
     char *word = NULL, *stored = NULL;
     int exit_status = CLI_EXIT_FAILED;
-    enum mly_status status = cli_box_open(given->devices, NULL, &box, &err);
+    enum mly_status status = cli_dims_parse(&given->dims, &dims, &err);
+    struct mly_profile_options options = {.bindings = dims.items, .binding_count = dims.count};
+    if (status == MLY_OK)
+        status = cli_box_open(given->devices, NULL, &box, &err);
     if (status == MLY_OK)
         status = cli_model_open(operands[0], given->keep_overridable, &model, &err);
     if (status == MLY_OK)
-        status = mly_profile_identity(model, box.machine, &identity, &err);
+        status = mly_profile_identity(model, box.machine, &options, &identity, &err);
     if (status == MLY_OK)
         status = mly_cost_store_open(&identity, &costs, &word, &err);
     if (status == MLY_OK)
@@ -215,29 +235,34 @@ static int run_profile(const struct cli_common *common, const void *values, char
     if (status == MLY_OK && word)
         cli_remark(common, "%s", word);
     if (status == MLY_OK)
-        status = measure(common, given, &box, model, costs, &err);
+        status = measure(common, given, &box, &options, model, costs, &err);
     struct mly_error save_err = {0};
-    if ((status == MLY_OK || status == MLY_E_CANCELLED) && costs &&
-        mly_cost_store_save(costs, &save_err) != MLY_OK)
-        cli_remark(common, "the measurements could not be stored: %s", save_err.message);
+    bool saved = false;
+    if ((status == MLY_OK || status == MLY_E_CANCELLED) && costs) {
+        saved = mly_cost_store_save(costs, &save_err) == MLY_OK;
+        if (!saved)
+            cli_remark(common, "the measurements could not be stored: %s", save_err.message);
+    }
     if (status == MLY_OK && given->output)
         status = mly_cost_table_save(costs, given->output, &err);
     if (status == MLY_E_CANCELLED) {
-        mly_error_set(
-            &err, status,
-            "interrupted: %zu measurements are kept in %s; the next run goes on from there",
-            mly_cost_table_count(costs), stored);
+        if (saved)
+            mly_error_set(
+                &err, status,
+                "interrupted: %zu measurements are kept in %s; the next run goes on from there",
+                mly_cost_table_count(costs), stored);
         exit_status = cli_fail(&err);
     } else if (status != MLY_OK) {
         exit_status = status == MLY_E_INVALID && !model ? cli_usage(&err) : cli_fail(&err);
     } else {
-        exit_status = report(common, given, costs, stored);
+        exit_status = report(common, given, costs, saved ? stored : NULL);
     }
     mly_free(stored);
     mly_free(word);
     mly_cost_table_destroy(costs);
     mly_model_destroy(model);
     cli_box_close(&box);
+    cli_dims_fini(&dims);
     return exit_status;
 }
 

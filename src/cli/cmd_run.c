@@ -4,14 +4,14 @@
 
 #include "base/alloc.h"
 #include "base/stats.h"
-#include "internal.h"
+#include "measuring.h"
 #include "plan/plan.h"
 #include "run_inputs.h"
 #include "run_results.h"
 #include "run_stream.h"
 
 struct run_values {
-    struct cli_texts inputs;
+    struct cli_texts inputs, dims;
     const char *preprocess;
     const char *output;
     const char *labels;
@@ -56,6 +56,7 @@ static const struct cli_option run_options[] = {
     {"devices", 'd', CLI_TEXT, "SPEC",
      "Processors to use, when a model is given: cpu (default), cpu:0-3, cpu:groups=2.", NULL,
      offsetof(struct run_values, devices), 0, 0},
+    CLI_OPTION_DIM(offsetof(struct run_values, dims)),
     {"objective", 0, CLI_TEXT, "WHAT", "throughput (default) or latency, when a model is given.",
      "throughput latency", offsetof(struct run_values, objective), 0, 0},
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
@@ -76,6 +77,7 @@ struct run {
     mly_model *model;
     mly_plan *plan;
     mly_engine *engine;
+    struct cli_dims dims;
     struct run_inputs inputs;
     struct run_results results;
     struct run_labels labels;
@@ -92,12 +94,6 @@ static bool is_plan_file(const char *path)
 {
     size_t length = strlen(path);
     return length > 5 && strcmp(path + length - 5, ".json") == 0;
-}
-
-static bool on_progress(double fraction, const char *text, void *user)
-{
-    cli_progress_update(user, fraction, text);
-    return !atomic_load(cli_stop_flag());
 }
 
 /* A relative path in a plan counts from here or, when nothing is there, from the plan's own folder. New string. */
@@ -127,7 +123,7 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
 {
     const struct run_values *given = run->given;
     enum mly_objective objective = MLY_OBJECTIVE_THROUGHPUT;
-    struct cli_progress progress;
+    struct cli_measuring measuring;
     enum mly_status status =
         given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
     if (status == MLY_OK)
@@ -138,19 +134,24 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
                                          .batch = (uint32_t)given->batch,
                                          .groups = run->box.groups,
                                          .budget_ns = given->budget_ns,
-                                         .progress = on_progress,
-                                         .user = &progress};
-    cli_progress_begin(&progress, run->common);
+                                         .dims = run->dims.items,
+                                         .dim_count = run->dims.count,
+                                         .progress = cli_measuring_progress,
+                                         .remark = cli_measuring_remark,
+                                         .user = &measuring};
+    cli_measuring_begin(&measuring, run->common);
     status = mly_decide(run->model, run->box.machine, &options, &run->plan, err);
-    cli_progress_end(&progress);
+    cli_measuring_end(&measuring);
     return status;
 }
 
 static enum mly_status load_inputs(struct run *run, struct mly_error *err)
 {
     const struct run_values *given = run->given;
-    struct run_input_options options = {
-        .files = &given->inputs, .preprocess = given->preprocess, .seed = given->seed};
+    struct run_input_options options = {.files = &given->inputs,
+                                        .dims = &run->dims,
+                                        .preprocess = given->preprocess,
+                                        .seed = given->seed};
     enum mly_status status = run_inputs_load(run->model, &options, &run->inputs, err);
     if (status != MLY_OK)
         return status;
@@ -373,8 +374,9 @@ static enum mly_status execute(struct run *run, const char *target, struct mly_e
 {
     const struct run_values *given = run->given;
     run->from_file = is_plan_file(target);
-    enum mly_status status =
-        given->labels ? run_labels_load(given->labels, &run->labels, err) : MLY_OK;
+    enum mly_status status = cli_dims_parse(&given->dims, &run->dims, err);
+    if (status == MLY_OK && given->labels)
+        status = run_labels_load(given->labels, &run->labels, err);
     if (status == MLY_OK)
         status = cli_box_open(given->devices, NULL, &run->box, err);
     if (status == MLY_OK)
@@ -400,6 +402,7 @@ static void close_run(struct run *run)
     run_results_fini(&run->results);
     run_inputs_fini(&run->inputs);
     run_labels_fini(&run->labels);
+    cli_dims_fini(&run->dims);
     mly_plan_destroy(run->plan);
     mly_model_destroy(run->model);
     cli_box_close(&run->box);

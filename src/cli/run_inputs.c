@@ -49,13 +49,18 @@ static enum file_kind kind_of(const char *path)
     return FILE_UNKNOWN;
 }
 
-/* The port's shape with one sample in it: batch 1 (or the fixed one), 1 for other free dimensions. */
-static struct mly_shape sample_shape(const struct mly_port *port)
+/* The port's shape with one sample in it: batch 1 (or the fixed one); other free dimensions as given, else 1. */
+static struct mly_shape sample_shape(const struct mly_port *port, const struct cli_dims *dims)
 {
     struct mly_shape shape = port->shape;
-    for (int32_t i = 0; i < shape.rank; i++)
-        if (shape.dims[i] < 0)
-            shape.dims[i] = 1;
+    for (int32_t i = 0; i < shape.rank; i++) {
+        if (shape.dims[i] >= 0)
+            continue;
+        shape.dims[i] = 1;
+        for (size_t k = 0; dims && k < dims->count; k++)
+            if (strcmp(dims->items[k].name, port->dim_names[i]) == 0)
+                shape.dims[i] = dims->items[k].size;
+    }
     return shape;
 }
 
@@ -121,7 +126,7 @@ static enum mly_status read_one(const struct run_inputs *inputs,
                                 const char *path, struct mly_tensor *out, struct mly_error *err)
 {
     const struct mly_port *port = mly_model_input(inputs->model, index);
-    struct mly_shape shape = sample_shape(port);
+    struct mly_shape shape = sample_shape(port, options->dims);
     enum mly_status status = MLY_OK;
     switch (kind_of(path)) {
     case FILE_RANDOM:

@@ -2,7 +2,7 @@
 #ifndef MLY_CLI_RUN_INPUTS_H
 #define MLY_CLI_RUN_INPUTS_H
 
-#include "internal.h"
+#include "measuring.h"
 #include "options.h"
 
 /* A full set of inputs for the model, with one row each along the batch dimension (or the model's fixed batch). */
@@ -34,6 +34,7 @@ struct run_input_options {
     const struct cli_texts *files; /* "[NAME=]FILE", or "random" */
     const char *preprocess;        /* for images; NULL: from the input's shape */
     const char *raw_shape;         /* NULL: the model's */
+    const struct cli_dims *dims;   /* sizes of free dimensions; NULL: all 1 */
     uint64_t seed;
 };
 

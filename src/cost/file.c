@@ -61,6 +61,8 @@ static enum mly_status format_head(const mly_cost_table *table, char **text, siz
     mly_json_put_string(&writer, "host_id", identity->host_id);
     mly_json_put_string(&writer, "host_description", identity->host_description);
     mly_json_put_string(&writer, "runtime", identity->runtime);
+    if (*identity->shapes)
+        mly_json_put_string(&writer, "shapes", identity->shapes);
     mly_json_end_object(&writer);
     mly_json_begin_object(&writer, "noise");
     mly_json_put_number(&writer, "relative_spread", noise->relative_spread);
@@ -168,8 +170,8 @@ static enum mly_status read_u32(struct mly_json object, const char *key, uint32_
 static enum mly_status read_identity(const char *name, struct mly_json root,
                                      struct mly_cost_identity *out, struct mly_error *err)
 {
-    static const char *const known[] = {"model_hash",       "model_name", "host_id",
-                                        "host_description", "runtime",    NULL};
+    static const char *const known[] = {"model_hash", "model_name", "host_id", "host_description",
+                                        "runtime",    "shapes",     NULL};
     struct mly_json object;
     enum mly_status status = mly_json_member(root, "identity", &object, err);
     if (!status)
@@ -187,6 +189,8 @@ static enum mly_status read_identity(const char *name, struct mly_json root,
                            sizeof out->host_description, err);
     if (!status)
         status = read_text(name, object, "runtime", false, out->runtime, sizeof out->runtime, err);
+    if (!status && mly_json_member_opt(object, "shapes").impl)
+        status = read_text(name, object, "shapes", false, out->shapes, sizeof out->shapes, err);
     return status;
 }
 

@@ -1,9 +1,10 @@
-/* The store of cost tables: one file per model and host in the cache directory. */
+/* The store of cost tables: one file per model, host, runtime and shapes in the cache directory. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "internal.h"
 
 /* Identities are hashes; were one ever something else, it must not lead out of the directory. */
@@ -13,6 +14,28 @@ static void make_file_name(char *text)
     for (; *text; text++)
         if (!strchr(plain, *text))
             *text = '_';
+}
+
+/*
+ * What tells apart tables of one model and host: "-" and a hash of the runtime's name and the
+ * shapes; "" for ONNX Runtime with nothing given. Not the runtime's version: a table of another one
+ * is of no use any more.
+ */
+static enum mly_status variant(const struct mly_cost_identity *identity, char text[18],
+                               struct mly_error *err)
+{
+    static const char usual[] = "ort";
+    char hash[MLY_HASH_TEXT_BYTES], key[sizeof identity->runtime + sizeof identity->shapes + 1];
+    int name = (int)strcspn(identity->runtime, " ");
+    text[0] = '\0';
+    if (!*identity->shapes && name == (int)strlen(usual) &&
+        strncmp(identity->runtime, usual, (size_t)name) == 0)
+        return MLY_OK;
+    int length = snprintf(key, sizeof key, "%.*s\n%s", name, identity->runtime, identity->shapes);
+    enum mly_status status = mly_hash_bytes(key, (size_t)length, hash, err);
+    if (!status)
+        snprintf(text, 18, "-%.16s", hash);
+    return status;
 }
 
 enum mly_status mly_cost_store_path(const struct mly_cost_identity *identity, char **out,
@@ -27,11 +50,13 @@ enum mly_status mly_cost_store_path(const struct mly_cost_identity *identity, ch
                              *model ? "host" : "model hash");
     make_file_name(model);
     make_file_name(host);
-    char *directory;
-    enum mly_status status = mly_cache_dir("costs", &directory, err);
+    char *directory, suffix[18];
+    enum mly_status status = variant(identity, suffix, err);
+    if (!status)
+        status = mly_cache_dir("costs", &directory, err);
     if (status)
         return status;
-    char *path = mly_strfmt("%s/%s-%s.costs.json", directory, model, host);
+    char *path = mly_strfmt("%s/%s-%s%s.costs.json", directory, model, host, suffix);
     mly_free(directory);
     if (!path)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the name of a cost table");
@@ -55,6 +80,10 @@ static char *difference(const struct mly_cost_identity *stored,
                           *wanted->host_description ? wanted->host_description : wanted->host_id);
     else if (strcmp(stored->runtime, wanted->runtime))
         text = mly_strfmt("were measured with %s; this is %s", stored->runtime, wanted->runtime);
+    else if (strcmp(stored->shapes, wanted->shapes))
+        text = mly_strfmt("were measured with other sizes of dimensions (%.120s; wanted: %.120s)",
+                          *stored->shapes ? stored->shapes : "all 1",
+                          *wanted->shapes ? wanted->shapes : "all 1");
     else
         return NULL;
     *no_memory = !text;

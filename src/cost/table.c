@@ -222,6 +222,10 @@ enum mly_status mly_cost_table_create(const struct mly_cost_identity *identity,
         if (status)
             return status;
     }
+    if (!memchr(identity->shapes, 0, sizeof identity->shapes) ||
+        !mly__cost_is_utf8(identity->shapes))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "cost table: identity.shapes is not UTF-8 or has no end");
     mly_cost_table *table = mly_alloc(sizeof *table);
     if (!table)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a cost table");

@@ -2,33 +2,13 @@
 #include "crew.h"
 
 #include <pthread.h>
-#include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "device/thread.h"
 
-enum { SAMPLES_MAX = 4096 };
-
-enum mly_status samples_add(struct samples *samples, double value, struct mly_error *err)
-{
-    if (samples->count == SAMPLES_MAX) {
-        samples->values[samples->added++ % SAMPLES_MAX] = value;
-        return MLY_OK;
-    }
-    if (mly_array_reserve(&samples->values, &samples->capacity, samples->count + 1,
-                          sizeof *samples->values) != 0)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short for measurements");
-    samples->values[samples->count++] = value;
-    samples->added++;
-    return MLY_OK;
-}
-
-void samples_fini(struct samples *samples)
-{
-    mly_free(samples->values);
-    *samples = (struct samples){0};
-}
+static const long watch_ns = 20000000; /* how often the stop flag is looked at during a run */
 
 enum mly_status crew_open(const mly_model *model, const struct mly_segment *segment,
                           const mly_machine *machine, const struct mly_cost_config *config,
@@ -36,15 +16,16 @@ enum mly_status crew_open(const mly_model *model, const struct mly_segment *segm
 {
     struct crew crew = {.config = *config, .ops = mly_backend_find(config->backend)};
     if (!crew.ops)
-        return mly_error_set(err, MLY_E_NOT_FOUND, "there is no back end named %s",
+        return mly_error_set(err, MLY_E_NOT_FOUND, "there is no back end named '%s'",
                              config->backend);
     enum mly_status status =
         mly_machine_group(machine, config->groups == 1 ? MLY_GROUP_WHOLE : MLY_GROUP_COUNT,
                           config->groups, false, &crew.groups, err);
     if (status == MLY_OK) {
-        crew.sessions = mly_alloc_array(config->groups, sizeof(mly_session *));
+        crew.sessions = mly_alloc_array(config->groups, sizeof *crew.sessions);
         if (!crew.sessions)
-            status = mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+            status =
+                mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u sessions", config->groups);
     }
     for (uint32_t i = 0; status == MLY_OK && i < config->groups; i++) {
         struct mly_session_options options = {.processor = &crew.groups.items[i],
@@ -72,11 +53,11 @@ void crew_close(struct crew *crew)
     *crew = (struct crew){0};
 }
 
-/* Lets all members start together, or none. */
+/* Lets all members start together, or none; and tells when all have finished. */
 struct gate {
-    pthread_mutex_t lock; /* protects ready and state */
+    pthread_mutex_t lock; /* protects what follows */
     pthread_cond_t changed;
-    uint32_t ready;
+    uint32_t ready, finished;
     enum { GATE_SHUT, GATE_OPEN, GATE_CALLED_OFF } state;
 };
 
@@ -119,16 +100,85 @@ static void gate_decide(struct gate *gate, uint32_t started, bool open)
     pthread_mutex_unlock(&gate->lock);
 }
 
-static enum mly_status run_loop(struct member *member, struct mly_tensor *outputs)
+static void gate_leave(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->finished++;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static bool is_set(const atomic_bool *stop)
+{
+    return stop && atomic_load_explicit(stop, memory_order_relaxed);
+}
+
+/*
+ * Waits until all started members have left. A single run may take seconds: when the user wants to
+ * stop, the back end is asked to give up, again and again, since a run that begins later forgets
+ * what was asked before.
+ */
+static void gate_wait_finished(struct gate *gate, uint32_t started, const struct crew *crew,
+                               const atomic_bool *stop)
+{
+    pthread_mutex_lock(&gate->lock);
+    while (gate->finished < started) {
+        if (!stop || !crew->ops->cancel) {
+            pthread_cond_wait(&gate->changed, &gate->lock);
+            continue;
+        }
+        if (is_set(stop)) {
+            pthread_mutex_unlock(&gate->lock);
+            for (uint32_t i = 0; i < crew->config.groups; i++)
+                crew->ops->cancel(crew->sessions[i]);
+            pthread_mutex_lock(&gate->lock);
+        }
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += watch_ns;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (gate->finished < started)
+            pthread_cond_timedwait(&gate->changed, &gate->lock, &until);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static void drop_outputs(struct mly_tensor *outputs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        mly_tensor_fini(&outputs[i]);
+}
+
+/*
+ * The first run's outputs are the memory of the later runs', as in an engine. Where results are not
+ * of the same shape every time, every run gets new ones.
+ */
+static enum mly_status run_once(struct member *member, struct mly_tensor *outputs, bool *renew)
 {
     struct crew *crew = member->crew;
     mly_session *session = crew->sessions[member->index];
+    uint32_t count = crew->ops->info(session)->output_count;
+    if (*renew)
+        drop_outputs(outputs, count);
+    enum mly_status status = crew->ops->run(session, member->inputs, outputs, &member->err);
+    if (status == MLY_E_MISMATCH && member->runs > 0 && !*renew) {
+        *renew = true;
+        drop_outputs(outputs, count);
+        status = crew->ops->run(session, member->inputs, outputs, &member->err);
+    }
+    return status;
+}
+
+static enum mly_status run_loop(struct member *member, struct mly_tensor *outputs)
+{
+    bool renew = false;
     int64_t start = mly_now_ns(), now = start;
     do {
-        if (member->stop && atomic_load_explicit(member->stop, memory_order_relaxed))
+        if (is_set(member->stop))
             return mly_error_set(&member->err, MLY_E_CANCELLED, "measuring was interrupted");
-        int64_t before = now;
-        enum mly_status status = crew->ops->run(session, member->inputs, outputs, &member->err);
+        int64_t before = mly_now_ns();
+        enum mly_status status = run_once(member, outputs, &renew);
         now = mly_now_ns();
         if (status == MLY_OK)
             status = samples_add(&member->times, (double)(now - before), &member->err);
@@ -136,7 +186,8 @@ static enum mly_status run_loop(struct member *member, struct mly_tensor *output
             return status;
         member->runs++;
     } while (now - start < member->duration_ns);
-    member->elapsed_ns = now - start;
+    /* A clock may be coarser than a run. */
+    member->elapsed_ns = now > start ? now - start : 1;
     return MLY_OK;
 }
 
@@ -144,41 +195,51 @@ static void *run_member(void *argument)
 {
     struct member *member = argument;
     struct crew *crew = member->crew;
-    const struct mly_session_info *info = crew->ops->info(crew->sessions[member->index]);
-    struct mly_tensor *outputs =
-        mly_alloc_array(info->output_count ? info->output_count : 1, sizeof *outputs);
+    uint32_t count = crew->ops->info(crew->sessions[member->index])->output_count;
+    struct mly_tensor *outputs = mly_alloc_array(count ? count : 1, sizeof *outputs);
     if (!outputs)
-        member->status = mly_error_set(&member->err, MLY_E_NO_MEMORY, "memory is short");
-    else if (!crew->config.runtime_defaults)
+        member->status = mly_error_set(&member->err, MLY_E_NO_MEMORY, "no memory for outputs");
+    if (member->status == MLY_OK)
+        member->status = samples_reserve(&member->times, &member->err);
+    if (member->status == MLY_OK && !crew->config.runtime_defaults)
         member->status = mly_thread_pin(crew->groups.items[member->index].cpus[0], &member->err);
     bool open = gate_pass(member->gate);
     if (open && member->status == MLY_OK)
         member->status = run_loop(member, outputs);
-    for (uint32_t i = 0; outputs && i < info->output_count; i++)
-        mly_tensor_fini(&outputs[i]);
+    if (outputs)
+        drop_outputs(outputs, count);
     mly_free(outputs);
+    gate_leave(member->gate);
     return NULL;
 }
 
 /* Runs every member on a thread of its own, and waits for all. */
 static enum mly_status run_members(struct member *members, uint32_t count, struct mly_error *err)
 {
-    struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_condattr_t monotonic;
     enum mly_status status = MLY_OK;
     uint32_t started = 0;
     pthread_t *threads = mly_alloc_array(count, sizeof *threads);
     if (!threads)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u threads", count);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&gate.changed, &monotonic);
     while (status == MLY_OK && started < count) {
         members[started].gate = &gate;
         if (pthread_create(&threads[started], NULL, run_member, &members[started]) == 0)
             started++;
         else
-            status = mly_error_set(err, MLY_E_NO_MEMORY, "a thread could not be started");
+            status = mly_error_set(err, MLY_E_NO_MEMORY, "thread %u of %u could not be started",
+                                   started + 1, count);
     }
     gate_decide(&gate, started, status == MLY_OK);
+    gate_wait_finished(&gate, started, members[0].crew, members[0].stop);
     for (uint32_t i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
+    pthread_cond_destroy(&gate.changed);
+    pthread_condattr_destroy(&monotonic);
     mly_free(threads);
     return status;
 }
@@ -187,23 +248,24 @@ static enum mly_status gather(struct member *members, uint32_t count, uint32_t b
                               double *throughput_per_s, struct samples *times,
                               struct mly_error *err)
 {
+    struct samples sum = {0};
     double throughput = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; status == MLY_OK && i < count; i++) {
         struct member *member = &members[i];
-        if (member->status != MLY_OK) {
-            if (err)
-                *err = member->err;
-            return member->status;
-        }
-        throughput += (double)member->runs * batch / ((double)member->elapsed_ns / 1e9);
-        for (size_t j = 0; j < member->times.count; j++) {
-            enum mly_status status = samples_add(times, member->times.values[j], err);
-            if (status != MLY_OK)
-                return status;
-        }
+        if (member->status != MLY_OK)
+            status = mly_error_set(err, member->status, "%s", member->err.message);
+        else
+            status = samples_merge(&sum, &member->times, err);
+        if (status == MLY_OK)
+            throughput += (double)member->runs * batch / ((double)member->elapsed_ns / 1e9);
     }
-    *throughput_per_s = throughput;
-    return MLY_OK;
+    if (status == MLY_OK)
+        status = samples_merge(times, &sum, err);
+    samples_fini(&sum);
+    if (status == MLY_OK)
+        *throughput_per_s = throughput;
+    return status;
 }
 
 enum mly_status crew_round(struct crew *crew, const struct mly_tensor *inputs, uint32_t batch,
@@ -213,7 +275,7 @@ enum mly_status crew_round(struct crew *crew, const struct mly_tensor *inputs, u
     uint32_t count = crew->config.groups;
     struct member *members = mly_alloc_array(count, sizeof *members);
     if (!members)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u groups", count);
     for (uint32_t i = 0; i < count; i++)
         members[i] = (struct member){
             .crew = crew, .index = i, .inputs = inputs, .duration_ns = duration_ns, .stop = stop};

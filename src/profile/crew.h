@@ -1,4 +1,5 @@
-/* A crew: one configuration opened for measuring, that is equal core groups with a session each, run all at once. */
+/* A crew: one configuration opened for measuring, that is equal core groups with a session each,
+ * run all at once. */
 #ifndef MLY_PROFILE_CREW_H
 #define MLY_PROFILE_CREW_H
 
@@ -9,16 +10,7 @@
 #include "backend/backend.h"
 #include "cost/table.h"
 #include "model/segment.h"
-
-/* Growable list of measured values: the last 4096 of them. */
-struct samples {
-    double *values;
-    size_t count, capacity;
-    uint64_t added; /* in all */
-};
-enum mly_status samples_add(struct samples *samples, double value,
-                            struct mly_error *err) MLY_MUST_CHECK;
-void samples_fini(struct samples *samples);
+#include "samples.h"
 
 struct crew {
     struct mly_cost_config config; /* batch is 0: a crew runs any */
@@ -27,14 +19,19 @@ struct crew {
     mly_session **sessions; /* config.groups of them */
 };
 
+/* model, segment and machine are borrowed until crew_close. */
 enum mly_status crew_open(const mly_model *model, const struct mly_segment *segment,
                           const mly_machine *machine, const struct mly_cost_config *config,
                           struct crew *out, struct mly_error *err) MLY_MUST_CHECK;
 void crew_close(struct crew *crew);
 
 /*
- * Every group runs `inputs` (shared, read only) over and over until duration_ns have passed, at least once, all starting together. *throughput_per_s
- * gets the sum over groups of batch * runs / time; run times in ns are added to `times`. A set stop flag ends the round early with MLY_E_CANCELLED.
+ * Every group runs `inputs` (shared, read only) over and over until duration_ns have passed, at
+ * least once, all starting together. *throughput_per_s gets the sum over groups of batch * runs /
+ * time; run times in ns are added to `times`, which stays as it was on failure. A stop flag (may be
+ * NULL) that gets set ends the round soon with MLY_E_CANCELLED: the back end is asked to give up
+ * runs in progress. Of several groups that fail, the first one's error is told. Not thread-safe
+ * per crew.
  */
 enum mly_status crew_round(struct crew *crew, const struct mly_tensor *inputs, uint32_t batch,
                            int64_t duration_ns, const atomic_bool *stop, double *throughput_per_s,

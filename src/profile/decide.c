@@ -1,57 +1,41 @@
-/* From a model and a box to a plan: stored measurements, missing ones measured, then the planners. */
+/* From a model and a box to a plan: stored measurements, missing ones measured, then the planners.
+ */
 #include <motley/decide.h>
+
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "plan/plan.h"
-#include "profile/profile.h"
-
-struct relay {
-    const struct mly_decide_options *options;
-};
+#include "profiler.h"
 
 static bool relay_progress(const struct mly_profile_progress *progress, void *user)
 {
-    const struct relay *relay = user;
-    if (!relay->options->progress)
-        return true;
-    double fraction = progress->total ? (double)progress->done / progress->total : 0;
-    return relay->options->progress(fraction, progress->text, relay->options->user);
+    const struct mly_decide_options *options = user;
+    return !options->progress ||
+           options->progress(progress->fraction, progress->text, options->user);
 }
 
-/*
- * Is there a whole-model entry of every kind of configuration that planning would ask for? A table that was filled within
- * its budget may lack large batches; those are not asked for again here (`motley profile` does that).
- */
-static bool holds_enough(const mly_cost_table *costs, const mly_machine *machine,
-                         const struct mly_decide_options *options, int64_t fixed_batch)
+static void relay_remark(const char *text, void *user)
 {
-    uint32_t batch = options->batch ? options->batch : fixed_batch ? (uint32_t)fixed_batch : 1;
-    uint32_t cores = mly_machine_info(machine)->cores;
-    struct mly_cost_config config = {.backend = "ort",
-                                     .processor_kind = "cpu",
-                                     .groups = 1,
-                                     .batch = batch,
-                                     .spin = true,
-                                     .runtime_defaults = true};
-    if (!mly_cost_table_find(costs, MLY_COST_MODEL, "", &config))
-        return false;
-    config.runtime_defaults = false;
-    config.groups = options->groups ? options->groups : cores;
-    config.threads = config.groups <= cores ? cores / config.groups : 0;
-    config.spin = false;
-    return mly_cost_table_find(costs, MLY_COST_MODEL, "", &config) != NULL;
+    const struct mly_decide_options *options = user;
+    if (options->remark)
+        options->remark(text, options->user);
+    else
+        mly_log(MLY_LOG_WARNING, "%s", text);
 }
 
-static enum mly_status measure_missing(mly_model *model, const mly_machine *machine,
-                                       const struct mly_decide_options *options,
-                                       mly_cost_table *costs, struct mly_error *err)
+/* What is asked of the profiler; the options outlive it. */
+static struct mly_profile_options profile_options(const struct mly_decide_options *options)
 {
-    struct relay relay = {options};
-    struct mly_profile_options profile = {.again = options->again,
+    struct mly_profile_options profile = {.backend = options->backend,
+                                          .bindings = options->dims,
+                                          .binding_count = options->dim_count,
+                                          .again = options->again,
                                           .budget_ns = options->budget_ns,
                                           .progress = relay_progress,
-                                          .user = &relay};
+                                          .remark = relay_remark,
+                                          .user = (void *)(uintptr_t)options};
     if (options->batch) {
         profile.batches = &options->batch;
         profile.batch_count = 1;
@@ -60,11 +44,56 @@ static enum mly_status measure_missing(mly_model *model, const mly_machine *mach
         profile.group_counts = &options->groups;
         profile.group_count_count = 1;
     }
-    enum mly_status status = mly_profile_run(model, machine, &profile, costs, err);
-    struct mly_error save_err;
+    return profile;
+}
+
+/*
+ * Is there an entry of the whole model for every configuration that planning would ask for, with
+ * the batch asked for or the least? A table that was filled within its budget may lack large
+ * batches; those are not asked for again here (`motley profile` does that).
+ */
+static enum mly_status holds_enough(const mly_cost_table *costs, const mly_model *model,
+                                    const mly_machine *machine,
+                                    const struct mly_profile_options *options, bool *out,
+                                    struct mly_error *err)
+{
+    const int64_t fixed = mly_model_fixed_batch(model);
+    struct profile_configs configs = {0};
+    enum mly_status status =
+        profile_configs_init(machine, options->backend ? options->backend : PROFILE_BACKEND,
+                             options->group_counts, options->group_count_count, &configs, err);
+    if (status != MLY_OK)
+        return status;
+    *out = true;
+    for (uint32_t i = 0; i < configs.count && *out; i++) {
+        configs.items[i].batch = options->batches ? options->batches[0]
+                                 : fixed > 0      ? (uint32_t)fixed
+                                                  : 1;
+        *out = mly_cost_table_find(costs, MLY_COST_MODEL, "", &configs.items[i]) != NULL;
+    }
+    profile_configs_fini(&configs);
+    return MLY_OK;
+}
+
+static enum mly_status measure_missing(mly_model *model, const mly_machine *machine,
+                                       const struct mly_profile_options *options,
+                                       mly_cost_table *costs, struct mly_error *err)
+{
+    bool enough = false;
+    enum mly_status status = MLY_OK;
+    if (!options->again)
+        status = holds_enough(costs, model, machine, options, &enough, err);
+    if (status != MLY_OK || enough)
+        return status;
+    status = mly_profile_run(model, machine, options, costs, err);
+    struct mly_error save_err = {0};
     if ((status == MLY_OK || status == MLY_E_CANCELLED) &&
-        mly_cost_store_save(costs, &save_err) != MLY_OK)
-        mly_log(MLY_LOG_WARNING, "the measurements could not be stored: %s", save_err.message);
+        mly_cost_store_save(costs, &save_err) != MLY_OK) {
+        char text[MLY_ERROR_MESSAGE_BYTES];
+        snprintf(text, sizeof text, "the measurements could not be stored: %.900s",
+                 save_err.message);
+        options->remark(text, options->user);
+    }
     return status;
 }
 
@@ -75,19 +104,20 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
     static const struct mly_decide_options defaults = {0};
     struct mly_cost_identity identity;
     mly_cost_table *costs = NULL;
-    char *word = NULL;
+    mly_plan *plan = NULL;
+    char *word = NULL, text[MLY_ERROR_MESSAGE_BYTES];
     if (!options)
         options = &defaults;
+    const struct mly_profile_options profile = profile_options(options);
     enum mly_status status = mly_profile_infer_shapes(model, err);
     if (status == MLY_OK)
-        status = mly_profile_identity(model, machine, &identity, err);
+        status = mly_profile_identity(model, machine, &profile, &identity, err);
     if (status == MLY_OK)
         status = mly_cost_store_open(&identity, &costs, &word, err);
     if (status == MLY_OK && word)
-        mly_log(MLY_LOG_WARNING, "%s", word);
-    if (status == MLY_OK &&
-        (options->again || !holds_enough(costs, machine, options, mly_model_fixed_batch(model))))
-        status = measure_missing(model, machine, options, costs, err);
+        profile.remark(word, profile.user);
+    if (status == MLY_OK)
+        status = measure_missing(model, machine, &profile, costs, err);
     if (status == MLY_OK) {
         struct mly_plan_request request = {.model = model,
                                            .machine = machine,
@@ -95,7 +125,12 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                                            .objective = options->objective,
                                            .batch = options->batch,
                                            .groups = options->groups};
-        status = mly_plan_make(options->planner ? options->planner : "auto", &request, out, err);
+        status = mly_plan_make(options->planner ? options->planner : "auto", &request, &plan, err);
+    }
+    if (status == MLY_OK) {
+        if (mly_profile_noise_remark(costs, plan->prediction.spread, text, sizeof text))
+            profile.remark(text, profile.user);
+        *out = plan;
     }
     mly_free(word);
     mly_cost_table_destroy(costs);

@@ -12,12 +12,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "crew.h"
-#include "inputs.h"
 
 enum { RUNS_MIN = 5, RUNS_MAX = 200 };
 static const int64_t runs_ns = 1000000000;
+static const int64_t slow_ns = 8000000000; /* fewer than RUNS_MIN runs are enough after this */
 
 /* 1. */
 static enum mly_status run_profiled(const struct mly_backend_ops *ops, mly_session *session,
@@ -28,16 +26,19 @@ static enum mly_status run_profiled(const struct mly_backend_ops *ops, mly_sessi
     struct mly_tensor *outputs =
         mly_alloc_array(info->output_count ? info->output_count : 1, sizeof *outputs);
     if (!outputs)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for outputs");
     enum mly_status status = MLY_OK;
-    int64_t start = mly_now_ns();
-    for (int i = 0;
-         status == MLY_OK && i < RUNS_MAX && (i < RUNS_MIN || mly_now_ns() - start < runs_ns);
+    int64_t start = mly_now_ns(), elapsed = 0;
+    for (int i = 0; status == MLY_OK && i < RUNS_MAX &&
+                    (elapsed < runs_ns || (i < RUNS_MIN && elapsed < slow_ns));
          i++) {
-        if (stop && atomic_load(stop))
+        for (uint32_t k = 0; k < info->output_count; k++)
+            mly_tensor_fini(&outputs[k]);
+        if (stop && atomic_load_explicit(stop, memory_order_relaxed))
             status = mly_error_set(err, MLY_E_CANCELLED, "measuring was interrupted");
         else
             status = ops->run(session, inputs, outputs, err);
+        elapsed = mly_now_ns() - start;
     }
     for (uint32_t i = 0; i < info->output_count; i++)
         mly_tensor_fini(&outputs[i]);
@@ -89,7 +90,7 @@ static enum mly_status put_shares(const struct mly_graph *graph, const struct ml
     double *total = mly_alloc_array(times->count ? times->count : 1, sizeof *total);
     uint32_t *members = mly_alloc_array(times->count ? times->count : 1, sizeof *members);
     enum mly_status status =
-        total && members ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+        total && members ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for node times");
     for (uint32_t n = 0; status == MLY_OK && n < graph->node_count; n++) {
         if (owners[n] == MLY_NO_INDEX)
             continue;
@@ -116,72 +117,85 @@ static enum mly_status put_shares(const struct mly_graph *graph, const struct ml
     return status;
 }
 
-static enum mly_status share_times(const mly_model *model,
-                                   const struct mly_profile_options *options,
-                                   const struct mly_node_times *times,
-                                   const struct mly_cost_config *config, mly_cost_table *table,
-                                   struct mly_error *err)
+static enum mly_status share_times(const struct profiler *p, const struct mly_node_times *times,
+                                   const struct mly_cost_config *config, struct mly_error *err)
 {
-    const struct mly_graph *graph = mly_model_graph(model);
+    const struct mly_graph *graph = mly_model_graph(p->model);
     uint32_t *owners = mly_alloc_array(graph->node_count ? graph->node_count : 1, sizeof *owners);
     struct mly_shape *shapes =
         mly_alloc_array(graph->tensor_count ? graph->tensor_count : 1, sizeof *shapes);
     enum mly_status status =
-        owners && shapes ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+        owners && shapes ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for node times");
     if (status == MLY_OK)
-        status = mly_graph_bind(model, config->batch, options->bindings, options->binding_count,
-                                shapes, err);
+        status = mly_graph_bind(p->model, config->batch, p->dims.items, p->dims.count, shapes, err);
     if (status == MLY_OK) {
         find_owners(graph, times, owners);
-        status = put_shares(graph, shapes, times, owners, config, table, err);
+        status = put_shares(graph, shapes, times, owners, config, p->table, err);
     }
     mly_free(shapes);
     mly_free(owners);
     return status;
 }
 
-static bool all_there(const mly_model *model, const struct mly_cost_config *config,
-                      const mly_cost_table *table)
-{
-    const struct mly_graph *graph = mly_model_graph(model);
-    for (uint32_t n = 0; n < graph->node_count; n++)
-        if (!mly_cost_table_find(table, MLY_COST_NODE, graph->nodes[n].label, config))
-            return false;
-    return true;
-}
-
-enum mly_status profile_nodes(const mly_model *model, const struct mly_segment *whole,
-                              const mly_machine *machine, const struct mly_profile_options *options,
-                              uint32_t batch, mly_cost_table *table, struct mly_error *err)
+static struct mly_cost_config config_of(const struct profiler *p)
 {
     struct mly_cost_config config = {
-        .backend = "ort", .processor_kind = "cpu", .groups = 1, .threads = 1, .batch = batch};
-    const struct mly_backend_ops *ops = mly_backend_find(config.backend);
-    struct mly_processor_list cores = {0};
+        .processor_kind = "cpu", .groups = 1, .threads = 1, .batch = p->batches[0]};
+    memcpy(config.backend, p->backend, strlen(p->backend) + 1);
+    return config;
+}
+
+bool profile_nodes_missing(const struct profiler *p)
+{
+    const struct mly_graph *graph = mly_model_graph(p->model);
+    const struct mly_cost_config config = config_of(p);
+    if (!mly_backend_find(p->backend)->node_times)
+        return false;
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        if (p->options->again ||
+            !mly_cost_table_find(p->table, MLY_COST_NODE, graph->nodes[n].label, &config))
+            return true;
+    return false;
+}
+
+/* A session of its own for every kind of values: what a failed run left in it is not known. */
+static enum mly_status time_nodes(const struct profiler *p, const struct mly_processor *core,
+                                  enum profile_fill fill, struct mly_node_times *out,
+                                  struct mly_error *err)
+{
+    const struct mly_backend_ops *ops = mly_backend_find(p->backend);
+    struct mly_session_options options = {.processor = core, .threads = 1, .profile_nodes = true};
     struct mly_tensor *inputs = NULL;
-    struct mly_node_times times = {0};
     mly_session *session = NULL;
-    if (!ops || !ops->node_times || (!options->again && all_there(model, &config, table)))
-        return MLY_OK;
-    enum mly_status status = mly_machine_group(machine, MLY_GROUP_CORE, 0, false, &cores, err);
+    enum mly_status status =
+        profile_inputs_make(p->model, &p->dims, p->batches[0], fill, &inputs, err);
     if (status == MLY_OK)
-        status = profile_inputs_make(model, options->bindings, options->binding_count, batch,
-                                     &inputs, err);
-    if (status == MLY_OK) {
-        struct mly_session_options session_options = {
-            .processor = &cores.items[0], .threads = 1, .profile_nodes = true};
-        status = ops->open(model, whole, &session_options, &session, err);
-    }
+        status = ops->open(p->model, &p->whole, &options, &session, err);
     if (status == MLY_OK)
-        status = run_profiled(ops, session, inputs, options->stop, err);
+        status = run_profiled(ops, session, inputs, p->options->stop, err);
     if (status == MLY_OK)
-        status = ops->node_times(session, &times, err);
-    if (status == MLY_OK)
-        status = share_times(model, options, &times, &config, table, err);
-    mly_node_times_fini(&times);
+        status = ops->node_times(session, out, err);
     if (session)
         ops->close(session);
-    profile_inputs_free(model, inputs);
+    profile_inputs_free(p->model, inputs);
+    return status;
+}
+
+enum mly_status profile_nodes(struct profiler *p, struct mly_error *err)
+{
+    const struct mly_cost_config config = config_of(p);
+    struct mly_processor_list cores = {0};
+    struct mly_node_times times = {0};
+    enum mly_status status = mly_machine_group(p->machine, MLY_GROUP_CORE, 0, false, &cores, err);
+    if (status == MLY_OK)
+        status = time_nodes(p, &cores.items[0], p->fill, &times, err);
+    while (profile_fill_may_help(status) && !p->fill_known && p->fill + 1 < FILL_COUNT) {
+        p->fill++;
+        status = time_nodes(p, &cores.items[0], p->fill, &times, err);
+    }
+    if (status == MLY_OK)
+        status = share_times(p, &times, &config, err);
+    mly_node_times_fini(&times);
     mly_processor_list_fini(&cores);
     return status;
 }

@@ -2,13 +2,15 @@
 #ifndef MLY_PROFILE_NODES_H
 #define MLY_PROFILE_NODES_H
 
-#include "model/segment.h"
-#include "profile/profile.h"
+#include "profiler.h"
 
-/* Runs the whole model on one thread with the runtime's own profiling and puts a NODE entry per node of the model into the table. */
-enum mly_status profile_nodes(const mly_model *model, const struct mly_segment *whole,
-                              const mly_machine *machine, const struct mly_profile_options *options,
-                              uint32_t batch, mly_cost_table *table,
-                              struct mly_error *err) MLY_MUST_CHECK;
+/* Can the back end tell the times of nodes, and does the table lack some (or `again`)? */
+bool profile_nodes_missing(const struct profiler *p);
+/*
+ * Runs the whole model on one thread, with the least batch size, with the runtime's own profiling
+ * and puts a NODE entry per node of the model into the table. Nodes that the runtime worked out
+ * beforehand take no time and have no samples.
+ */
+enum mly_status profile_nodes(struct profiler *p, struct mly_error *err) MLY_MUST_CHECK;
 
 #endif

@@ -199,6 +199,8 @@ static void every_value_out_of_its_range_is_named(void **state)
          "identity.model_hash", MLY_E_FORMAT},
         {"\"h\"", "\"\"", "identity.host_id", MLY_E_FORMAT},
         {"\"r\"", "\"\"", "identity.runtime", MLY_E_FORMAT},
+        {"\"r\"", "\"r\", \"shapes\": \"\"", "identity.shapes", MLY_E_FORMAT},
+        {"\"r\"", "\"r\", \"shapes\": 3", "identity.shapes", MLY_E_FORMAT},
         {"0.5,", "-0.5,", "noise.relative_spread", MLY_E_FORMAT},
         {"0.25}", "x", "costs.json:", MLY_E_FORMAT},
         {"\"slowdown\": 1.5", "\"slowdown\": -1", "noise.slowdown", MLY_E_FORMAT},
@@ -265,6 +267,44 @@ static void impossible_noise_is_not_saved(void **state)
     assert_int_equal(mly_cost_table_save(table, "/nowhere/at/all.json", &err), MLY_E_NOT_FOUND);
     assert_int_equal(mly_cost_table_load(path, &table, &err), MLY_E_NOT_FOUND);
     mly_cost_table_destroy(table);
+}
+
+static void tables_of_other_shapes_and_runtimes_lie_beside(void **state)
+{
+    (void)state;
+    struct mly_cost_identity one = identity, two = identity, fake = identity;
+    mly_cost_table *table = NULL, *again;
+    struct mly_error err = {0};
+    char *word = NULL, *paths[4];
+    snprintf(one.shapes, sizeof one.shapes, "height=480,width=640");
+    snprintf(two.shapes, sizeof two.shapes, "height=480");
+    snprintf(fake.runtime, sizeof fake.runtime, "fake 1");
+    assert_int_equal(mly_cost_table_create(&one, &table, NULL), MLY_OK);
+    assert_int_equal(mly_cost_store_save(table, NULL), MLY_OK);
+    assert_int_equal(mly_cost_store_open(&one, &again, &word, NULL), MLY_OK);
+    assert_null(word);
+    assert_string_equal(mly_cost_table_identity(again)->shapes, one.shapes);
+    mly_cost_table_destroy(again);
+
+    const struct mly_cost_identity *all[4] = {&identity, &one, &two, &fake};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(mly_cost_store_path(all[i], &paths[i], NULL), MLY_OK);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(paths[i], paths[k]);
+    }
+    /* One that came to lie under another's name. */
+    assert_int_equal(rename(paths[1], paths[2]), 0);
+    assert_int_equal(mly_cost_store_open(&two, &again, &word, NULL), MLY_OK);
+    assert_non_null(strstr(word, "height=480,width=640; wanted: height=480"));
+    mly_cost_table_destroy(again);
+    for (int i = 0; i < 4; i++)
+        mly_free(paths[i]);
+    mly_free(word);
+    mly_cost_table_destroy(table);
+
+    snprintf(one.shapes, sizeof one.shapes, "\xff=3");
+    assert_int_equal(mly_cost_table_create(&one, &table, &err), MLY_E_INVALID);
+    assert_non_null(strstr(err.message, "identity.shapes"));
 }
 
 static void the_store_keeps_what_belongs_together(void **state)
@@ -374,6 +414,7 @@ int main(void)
         cmocka_unit_test(every_damaged_place_is_named),
         cmocka_unit_test(every_value_out_of_its_range_is_named),
         cmocka_unit_test(impossible_noise_is_not_saved),
+        cmocka_unit_test(tables_of_other_shapes_and_runtimes_lie_beside),
         cmocka_unit_test(the_store_keeps_what_belongs_together),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };

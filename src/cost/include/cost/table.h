@@ -1,7 +1,8 @@
 /*
  * Cost tables: what was measured of one model on one host, by scope (whole model, segment, node),
  * configuration and batch size. One file per model and host in the cache directory (`costs/<model
- * hash>-<host>.costs.json`), or where the user says. Nothing here touches hardware. Reading a table
+ * hash>-<host>.costs.json`; of other runtimes than ONNX Runtime, and of sizes of dimensions, files
+ * of their own, with a hash of them after the host), or where the user says. Nothing here touches hardware. Reading a table
  * from several threads is safe while none changes it.
  */
 #ifndef MLY_COST_TABLE_H
@@ -53,6 +54,8 @@ struct mly_cost_identity {
     char host_id[65];
     char host_description[128];
     char runtime[64]; /* "ort 1.31.1" */
+    /* "height=480,width=640": sizes of symbolic dimensions, by name; "" where all are 1 */
+    char shapes[512];
 };
 
 /* As mly_noise_measure says; steal_fraction is -1 (as in a new table) when unknown. */

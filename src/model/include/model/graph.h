@@ -99,10 +99,6 @@ enum mly_status mly_value_types_pack(const struct mly_value_type *types, size_t 
  * that inference carries it along. MLY_E_INVALID for a batch under 1 or other than a fixed one.
  * Thread-safe.
  */
-struct mly_dim_binding {
-    const char *name;
-    int64_t size;
-};
 enum mly_status mly_graph_bind(const mly_model *model, int64_t batch,
                                const struct mly_dim_binding *bindings, size_t binding_count,
                                struct mly_shape *shapes, struct mly_error *err) MLY_MUST_CHECK;
