@@ -151,7 +151,8 @@ static enum mly_status load_inputs(struct run *run, struct mly_error *err)
     struct run_input_options options = {.files = &given->inputs,
                                         .dims = &run->dims,
                                         .preprocess = given->preprocess,
-                                        .seed = given->seed};
+                                        .seed = given->seed,
+                                        .random_count = given->count};
     enum mly_status status = run_inputs_load(run->model, &options, &run->inputs, err);
     if (status != MLY_OK)
         return status;

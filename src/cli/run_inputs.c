@@ -369,12 +369,20 @@ static enum mly_status split_samples(struct run_inputs *inputs, struct mly_error
     return MLY_OK;
 }
 
+static uint64_t random_count(const struct run_input_options *options)
+{
+    enum { RANDOM_MAX = 16 };
+    uint64_t wanted = options->random_count;
+    return wanted < 1 ? 1 : wanted > RANDOM_MAX ? RANDOM_MAX : wanted;
+}
+
 enum mly_status run_inputs_load(const mly_model *model, const struct run_input_options *options,
                                 struct run_inputs *out, struct mly_error *err)
 {
     struct run_inputs inputs = {.model = model, .input_count = mly_model_input_count(model)};
     enum mly_status status = MLY_OK;
-    if (options->files->count == 0)
+    for (uint64_t i = 0;
+         status == MLY_OK && options->files->count == 0 && i < random_count(options); i++)
         status = random_sample(&inputs, options, err);
     for (size_t i = 0; status == MLY_OK && i < options->files->count; i++)
         status = load_file(&inputs, options, options->files->items[i], err);

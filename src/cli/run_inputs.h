@@ -36,11 +36,13 @@ struct run_input_options {
     const char *raw_shape;         /* NULL: the model's */
     const struct cli_dims *dims;   /* sizes of free dimensions; NULL: all 1 */
     uint64_t seed;
+    uint64_t random_count; /* samples to make when there are no files; at most 16 */
 };
 
 /*
  * Reads every file into samples. A file without NAME= belongs to the only input, or is a .npz or a folder with
- * input_0.pb, input_1.pb, … Named files fill one sample after the other. No files: one random sample.
+ * input_0.pb, input_1.pb, … Named files fill one sample after the other. No files:
+ * random samples.
  */
 enum mly_status run_inputs_load(const mly_model *model, const struct run_input_options *options,
                                 struct run_inputs *out, struct mly_error *err) MLY_MUST_CHECK;
