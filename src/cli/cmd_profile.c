@@ -230,8 +230,9 @@ static int run_profile(const struct cli_common *common, const void *values, char
         status = mly_profile_identity(model, box.machine, &options, &identity, &err);
     if (status == MLY_OK)
         status = mly_cost_store_open(&identity, &costs, &word, &err);
-    if (status == MLY_OK)
-        status = mly_cost_store_path(&identity, &stored, &err);
+    /* Without a place to keep it nothing is kept, which the word says. */
+    if (status == MLY_OK && mly_cost_store_path(&identity, &stored, NULL) != MLY_OK)
+        stored = NULL;
     if (status == MLY_OK && word)
         cli_remark(common, "%s", word);
     if (status == MLY_OK)
@@ -240,7 +241,7 @@ static int run_profile(const struct cli_common *common, const void *values, char
     bool saved = false;
     if ((status == MLY_OK || status == MLY_E_CANCELLED) && costs) {
         saved = mly_cost_store_save(costs, &save_err) == MLY_OK;
-        if (!saved)
+        if (!saved && stored)
             cli_remark(common, "the measurements could not be stored: %s", save_err.message);
     }
     if (status == MLY_OK && given->output)

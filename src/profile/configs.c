@@ -1,5 +1,5 @@
 /* Lists the configurations of a box: numbers of groups, threads of each, spinning or blocking. */
-#include "configs.h"
+#include "profile/configs.h"
 
 #include <stdio.h>
 #include <string.h>

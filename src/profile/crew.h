@@ -10,7 +10,7 @@
 #include "backend/backend.h"
 #include "cost/table.h"
 #include "model/segment.h"
-#include "samples.h"
+#include "profile/samples.h"
 
 struct crew {
     struct mly_cost_config config; /* batch is 0: a crew runs any */

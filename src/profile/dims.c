@@ -2,7 +2,7 @@
  * Sizes of symbolic dimensions: what the caller gives is checked against the model's inputs, and
  * what is left becomes 1.
  */
-#include "dims.h"
+#include "profile/dims.h"
 
 #include <stdio.h>
 #include <stdlib.h>

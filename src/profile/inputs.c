@@ -1,5 +1,5 @@
 /* Makes inputs to measure with. */
-#include "inputs.h"
+#include "profile/inputs.h"
 
 #include <string.h>
 

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "memory.h"
+#include "profile/memory.h"
 #include "profiler.h"
 
 enum {
@@ -26,6 +26,7 @@ static const double still_in_play = 0.88; /* of the best throughput, or of the b
 static const double noisy_in_play = 0.7;  /* … on a box as noisy as can be */
 static const int64_t slice_max_ns = 700000000;
 static const int64_t slice_min_ns = 20000000;
+static const int64_t slice_share = 1000;   /* of the budget: shorter where this part is */
 static const double slow_run_share = 0.05; /* of the budget: such runs are warmed up by one run */
 static const double memory_share = 0.9;    /* of what is available */
 
@@ -339,7 +340,12 @@ static int64_t slice_for(const struct profiler *p, int64_t time_ns)
 {
     uint32_t cells = cells_in_play(p);
     int64_t slice = cells ? time_ns / cells : 0;
-    return slice > slice_max_ns ? slice_max_ns : slice < slice_min_ns ? slice_min_ns : slice;
+    int64_t least = p->budget_ns / slice_share;
+    if (p->options->slice_ns > 0)
+        return p->options->slice_ns;
+    if (least > slice_min_ns)
+        least = slice_min_ns;
+    return slice > slice_max_ns ? slice_max_ns : slice < least ? least : slice;
 }
 
 /* A round of all cells in play: each takes its slice, or one run where that is longer. */

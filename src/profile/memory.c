@@ -1,5 +1,5 @@
 /* Reads from /proc what memory this process has and can get. */
-#include "memory.h"
+#include "profile/memory.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -18,13 +18,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/thread.h"
-#include "memory.h"
 #include "nodes.h"
+#include "profile/memory.h"
 #include "profiler.h"
 
 enum { BATCH_MAX = 1000000 }; /* as in a cost table */
 static const int64_t budget_default_ns = 40000000000;
-static const int64_t noise_ns = 400000000;
+static const int64_t noise_max_ns = 400000000;
+static const int64_t noise_share = 100; /* of the budget: one part in so many */
 static const double opened_fraction = 0.08, nodes_fraction = 0.95; /* of the progress */
 
 /* --- telling --- */
@@ -219,12 +220,16 @@ static enum mly_status measure_noise(struct profiler *p, struct mly_error *err)
 {
     struct mly_processor_list all = {0};
     struct mly_noise noise;
+    int64_t duration =
+        p->options->slice_ns > 0 ? p->options->slice_ns : p->budget_ns / noise_share + 1;
+    if (duration > noise_max_ns)
+        duration = noise_max_ns;
     enum mly_status status = profiler_report(p, 0, "the noise of this box", err);
     if (status == MLY_OK)
         status = mly_machine_group(p->machine, MLY_GROUP_WHOLE, 1, false, &all, err);
     if (status == MLY_OK)
         status =
-            mly_noise_measure(all.items[0].cpus, all.items[0].cpu_count, noise_ns, &noise, err);
+            mly_noise_measure(all.items[0].cpus, all.items[0].cpu_count, duration, &noise, err);
     if (status == MLY_OK)
         *mly_cost_table_noise(p->table) =
             (struct mly_cost_noise){noise.relative_spread, noise.slowdown, noise.steal_fraction};

@@ -2,10 +2,10 @@
 #ifndef MLY_PROFILE_PROFILER_H
 #define MLY_PROFILE_PROFILER_H
 
-#include "configs.h"
 #include "crew.h"
-#include "dims.h"
-#include "inputs.h"
+#include "profile/configs.h"
+#include "profile/dims.h"
+#include "profile/inputs.h"
 #include "profile/profile.h"
 
 enum { PROFILE_BATCHES_MAX = 64 };

@@ -1,5 +1,5 @@
 /* Measured values in bounded memory, thinned out evenly. */
-#include "samples.h"
+#include "profile/samples.h"
 
 #include <string.h>
 

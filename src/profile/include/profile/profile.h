@@ -33,6 +33,7 @@ struct mly_profile_options {
     bool nodes;            /* per-node times too */
     bool again;            /* measure even what the table already holds */
     int64_t budget_ns;     /* time for all measuring, shared fairly; 0: 40 s */
+    int64_t slice_ns;      /* of one configuration in a round; 0: by the budget */
     uint64_t memory_bytes; /* that measuring may take; 0: what is available */
     /*
      * May be NULL; may be set from a signal handler or another thread: keeps what is done and

@@ -2,7 +2,7 @@
 #ifndef MLY_PROFILE_INPUTS_H
 #define MLY_PROFILE_INPUTS_H
 
-#include "dims.h"
+#include "profile/dims.h"
 
 /* Models exist that fail for values of one kind and work with those of another. */
 enum profile_fill { FILL_RANDOM, FILL_ZEROS, FILL_ONES, FILL_COUNT };
