@@ -9,7 +9,9 @@
  * segment of its first reader, or of node 0 if nothing reads it: so the segments of any partition
  * together give all outputs.
  * 4. What a Constant node makes does not cross either: a segment that reads it gets a copy of the node.
- *    If nothing else is in a set, it goes out all the same, for each set to be a segment.
+ *    So does one that reads what a DequantizeLinear of constant scale makes: the integers cross, a
+ *    quarter of the bytes, and its readers still work on integers. If nothing else is in a set, it goes
+ *    out all the same, for each set to be a segment.
  * 5. Tensors that cross must be plain and of known type.
  */
 #include <string.h>
@@ -53,6 +55,39 @@ bool mly__is_constant(const struct mly_graph *graph, uint32_t node)
            at->outputs[0] != MLY_NO_INDEX && strcmp(at->op_type, "Constant") == 0;
 }
 
+static bool is_stored(const struct mly_graph *graph, uint32_t tensor)
+{
+    return tensor == MLY_NO_INDEX || graph->tensors[tensor].kind == MLY_TENSOR_INITIALISER ||
+           (graph->tensors[tensor].kind == MLY_TENSOR_VALUE &&
+            mly__is_constant(graph, graph->tensors[tensor].producer));
+}
+
+static bool is_dequantise(const struct mly_graph *graph, uint32_t node)
+{
+    return strcmp(graph->nodes[node].op_type, "DequantizeLinear") == 0;
+}
+
+bool mly__is_copied(const struct mly_graph *graph, uint32_t node)
+{
+    const struct mly_graph_node *at = &graph->nodes[node];
+    if (mly__is_constant(graph, node)) {
+        return true;
+    }
+    if (!is_dequantise(graph, node) || at->input_count < 2 || at->inputs[0] == MLY_NO_INDEX ||
+        at->output_count != 1 || at->outputs[0] == MLY_NO_INDEX) {
+        return false;
+    }
+    for (uint32_t i = 1; i < at->input_count; i++) {
+        if (!is_stored(graph, at->inputs[i])) {
+            return false;
+        }
+    }
+    /* one after another, which makes no sense, would be copied in a chain */
+    const uint32_t producer = graph->tensors[at->inputs[0]].producer;
+    return producer == MLY_NO_INDEX || !is_dequantise(graph, producer);
+}
+
+/* Recursion ends at once: what a copied node reads is stored, or made by a node that is not copied. */
 static void read_tensor(struct mly__cut *cut, uint32_t index)
 {
     if (index == MLY_NO_INDEX) {
@@ -68,21 +103,40 @@ static void read_tensor(struct mly__cut *cut, uint32_t index)
     if (tensor->kind == MLY_TENSOR_INPUT) {
         cut->role[index] |= MLY__GOES_IN;
     } else if (tensor->kind == MLY_TENSOR_VALUE && !cut->inside[tensor->producer]) {
-        const bool constant = mly__is_constant(&cut->model->graph, tensor->producer);
-        cut->role[index] |= constant ? MLY__COPIED : MLY__GOES_IN;
+        if (!mly__is_copied(&cut->model->graph, tensor->producer)) {
+            cut->role[index] |= MLY__GOES_IN;
+            return;
+        }
+        cut->role[index] |= MLY__COPIED;
+        const struct mly_graph_node *node = &cut->model->graph.nodes[tensor->producer];
+        for (uint32_t i = 0; i < node->input_count; i++) {
+            read_tensor(cut, node->inputs[i]);
+        }
     }
 }
 
-static bool is_needed_outside(const struct mly__cut *cut, const struct mly_graph_tensor *tensor)
+static bool has_reader_outside(const struct mly__cut *cut, const struct mly_graph_tensor *tensor)
 {
-    if (tensor->is_output) {
-        return true;
+    for (uint32_t i = 0; i < tensor->consumer_count; i++) {
+        if (!cut->inside[tensor->consumers[i]]) {
+            return true;
+        }
     }
-    if (!cut->only_constants && mly__is_constant(&cut->model->graph, tensor->producer)) {
+    return false;
+}
+
+/* Read by a node outside, or by one inside of which another segment gets a copy. */
+static bool crosses_to_others(const struct mly__cut *cut, const struct mly_graph_tensor *tensor)
+{
+    const struct mly_graph *graph = &cut->model->graph;
+    if (!cut->only_copied && mly__is_copied(graph, tensor->producer)) {
         return false;
     }
     for (uint32_t i = 0; i < tensor->consumer_count; i++) {
-        if (!cut->inside[tensor->consumers[i]]) {
+        const uint32_t reader = tensor->consumers[i];
+        if (!cut->inside[reader] ||
+            (mly__is_copied(graph, reader) &&
+             has_reader_outside(cut, &graph->tensors[graph->nodes[reader].outputs[0]]))) {
             return true;
         }
     }
@@ -93,9 +147,9 @@ static bool is_needed_outside(const struct mly__cut *cut, const struct mly_graph
 static void assign_roles(struct mly__cut *cut, const uint32_t *nodes, uint32_t count)
 {
     const struct mly_graph *graph = &cut->model->graph;
-    cut->only_constants = true;
-    for (uint32_t i = 0; i < count && cut->only_constants; i++) {
-        cut->only_constants = mly__is_constant(graph, nodes[i]);
+    cut->only_copied = true;
+    for (uint32_t i = 0; i < count && cut->only_copied; i++) {
+        cut->only_copied = mly__is_copied(graph, nodes[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct mly_graph_node *node = &graph->nodes[nodes[i]];
@@ -107,8 +161,8 @@ static void assign_roles(struct mly__cut *cut, const uint32_t *nodes, uint32_t c
         }
         for (uint32_t k = 0; k < node->output_count; k++) {
             if (node->outputs[k] != MLY_NO_INDEX) {
-                const bool out =
-                    cut->observed || is_needed_outside(cut, &graph->tensors[node->outputs[k]]);
+                const struct mly_graph_tensor *made = &graph->tensors[node->outputs[k]];
+                const bool out = cut->observed || made->is_output || crosses_to_others(cut, made);
                 cut->role[node->outputs[k]] |= MLY__TOUCHED | (out ? MLY__GOES_OUT : 0);
             }
         }
@@ -137,11 +191,7 @@ static enum mly_status check_crossing(const struct mly__cut *cut, uint32_t index
     if (tensor->kind != MLY_TENSOR_VALUE || cut->whole) {
         return MLY_OK;
     }
-    bool crosses = !cut->inside[tensor->producer];
-    for (uint32_t i = 0; i < tensor->consumer_count && !crosses; i++) {
-        crosses = !cut->inside[tensor->consumers[i]];
-    }
-    if (!crosses) {
+    if (cut->inside[tensor->producer] && !crosses_to_others(cut, tensor)) {
         return MLY_OK; /* an output of the model that only this segment knows */
     }
     if (tensor->is_sequence_or_optional) {

@@ -173,9 +173,14 @@ static enum mly_status pack_nodes(struct mly__cut *cut, Onnx__GraphProto *graph,
         graph->initializer[graph->n_initializer++] = tensor;
     }
     enum mly_status status = MLY_OK;
-    for (uint32_t i = 0; i < model->graph.tensor_count && status == MLY_OK; i++) {
-        if ((cut->role[i] & MLY__COPIED) != 0) {
-            status = pack_node(cut, graph, model->graph.tensors[i].producer, true, err);
+    /* Constants first: other copied nodes may read them */
+    for (unsigned others = 0; others < 2; others++) {
+        for (uint32_t i = 0; i < model->graph.tensor_count && status == MLY_OK; i++) {
+            const uint32_t producer = model->graph.tensors[i].producer;
+            if ((cut->role[i] & MLY__COPIED) != 0 &&
+                mly__is_constant(&model->graph, producer) == (others == 0)) {
+                status = pack_node(cut, graph, producer, true, err);
+            }
         }
     }
     for (uint32_t i = 0; i < out->node_count && status == MLY_OK; i++) {

@@ -15,11 +15,14 @@ enum {
     MLY__GOES_IN = 2,
     MLY__GOES_OUT = 4,
     MLY__STORED = 8, /* its initialiser comes along */
-    MLY__COPIED = 16 /* the Constant node of another segment that makes it comes along */
+    MLY__COPIED = 16 /* the node of another segment that makes it comes along, copied */
 };
 
 /* Is it a Constant node? Its output goes where it is used, as initialisers do, and never crosses. */
 bool mly__is_constant(const struct mly_graph *graph, uint32_t node);
+/* A Constant, or a DequantizeLinear of constant scale: a segment that reads what it makes gets a copy
+ * of the node. */
+bool mly__is_copied(const struct mly_graph *graph, uint32_t node);
 
 /* One extraction under way. */
 struct mly__cut {
@@ -28,7 +31,7 @@ struct mly__cut {
     uint8_t *role; /* by tensor */
     bool whole;
     bool observed;           /* all that nodes make goes out */
-    bool only_constants;     /* all nodes of the set are Constant nodes */
+    bool only_copied;        /* all nodes of the set are such as are copied */
     struct mly__arena arena; /* shallow messages, until they are packed */
     bool *region_used;       /* by region */
     struct mly_segment *out;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "names.h"
 #include "networks.h"
 
 #define NAME_BYTES 32
@@ -238,35 +239,11 @@ static size_t prefix_length(const struct network *network)
     return strlen(network->entry.name) - 1;
 }
 
-/* Levenshtein's distance, by one row of his table; SIZE_MAX for names too long to be near any. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[NAME_BYTES + 1], n = strlen(b);
-    if (n > NAME_BYTES || strlen(a) > NAME_BYTES)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 /* Near: few letters differ, or one name begins with the other. */
 static bool is_near(const char *name, const char *entry)
 {
     size_t n = strlen(name), m = strlen(entry), shorter = n < m ? n : m;
-    return distance(name, entry) <= 1 + m / 4 ||
+    return mly__name_distance(name, entry) <= 1 + m / 4 ||
            (shorter >= 3 && strncmp(name, entry, shorter) == 0);
 }
 

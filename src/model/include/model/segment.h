@@ -41,7 +41,8 @@ struct mly_segment {
  * model that no node makes (an input or initialiser passed through) goes out of the segment of its
  * first reader, or of node 0: the segments of a partition together give all outputs. A Constant
  * node with a large tensor is written as the initialiser that it stands for, and a segment that
- * reads what a Constant node of another segment makes gets a copy of that node, not an input.
+ * reads what a Constant node of another segment makes gets a copy of that node, not an input; the
+ * same holds for a DequantizeLinear of constant scale, whose integers cross then.
  * Thread-safe. O(model without weights).
  */
 enum mly_status mly_segment_extract(const mly_model *model, const uint32_t *nodes, uint32_t count,
