@@ -111,7 +111,10 @@ static const struct chain {
 static bool is_in(const char *words, const char *word)
 {
     const size_t length = strlen(word);
-    for (const char *at = words; at != NULL && (at = strstr(at, word)) != NULL; at += length) {
+    if (words == NULL || length == 0) {
+        return false; /* operators of other domains have no name here */
+    }
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at += length) {
         if (at > words && at[-1] == ' ' && at[length] == ' ') {
             return true;
         }
