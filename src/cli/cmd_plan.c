@@ -49,9 +49,31 @@ static const struct cli_option plan_options[] = {
      NULL, offsetof(struct plan_values, keep_overridable), 0, 0},
 };
 
+/* Costs for other sizes of dimensions than those asked for are of no use. */
+static enum mly_status check_dims(const char *path, const mly_cost_table *costs,
+                                  const struct cli_box *box, const struct cli_dims *dims,
+                                  const mly_model *model, struct mly_error *err)
+{
+    struct mly_cost_identity wanted;
+    const struct mly_cost_identity *have = mly_cost_table_identity(costs);
+    const struct mly_profile_options options = {.bindings = dims->items,
+                                                .binding_count = dims->count};
+    if (dims->count == 0)
+        return MLY_OK;
+    enum mly_status status = mly_profile_identity(model, box->machine, &options, &wanted, err);
+    if (status == MLY_OK && strcmp(wanted.shapes, have->shapes) != 0)
+        return mly_error_set(err, MLY_E_MISMATCH,
+                             "%s: these costs were measured with other sizes of dimensions (%s) "
+                             "than those asked for (%s)",
+                             path, *have->shapes ? have->shapes : "all 1",
+                             *wanted.shapes ? wanted.shapes : "all 1");
+    return status;
+}
+
 static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
-                                      const mly_model *model, enum mly_objective objective,
-                                      mly_plan **out, struct mly_error *err)
+                                      const struct cli_dims *dims, const mly_model *model,
+                                      enum mly_objective objective, mly_plan **out,
+                                      struct mly_error *err)
 {
     mly_cost_table *costs = NULL;
     enum mly_status status = mly_cost_table_load(given->costs, &costs, err);
@@ -72,6 +94,8 @@ static enum mly_status plan_from_file(const struct plan_values *given, const str
             given->costs, mly_cost_table_identity(costs)->model_name,
             mly_cost_table_identity(costs)->model_hash, hash);
     if (status == MLY_OK)
+        status = check_dims(given->costs, costs, box, dims, model, err);
+    if (status == MLY_OK)
         status = mly_plan_make(given->planner ? given->planner : "auto", &request, out, err);
     mly_cost_table_destroy(costs);
     return status;
@@ -87,7 +111,7 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
     if (status != MLY_OK)
         return status;
     if (given->costs)
-        return plan_from_file(given, box, model, objective, out, err);
+        return plan_from_file(given, box, dims, model, objective, out, err);
     struct cli_measuring measuring;
     struct mly_decide_options options = {.planner = given->planner,
                                          .objective = objective,

@@ -239,7 +239,7 @@ static int run_profile(const struct cli_common *common, const void *values, char
         status = measure(common, given, &box, &options, model, costs, &err);
     struct mly_error save_err = {0};
     bool saved = false;
-    if ((status == MLY_OK || status == MLY_E_CANCELLED) && costs) {
+    if ((status == MLY_OK || status == MLY_E_CANCELLED) && mly_cost_table_count(costs) > 0) {
         saved = mly_cost_store_save(costs, &save_err) == MLY_OK;
         if (!saved && stored)
             cli_remark(common, "the measurements could not be stored: %s", save_err.message);
@@ -252,6 +252,8 @@ static int run_profile(const struct cli_common *common, const void *values, char
                 &err, status,
                 "interrupted: %zu measurements are kept in %s; the next run goes on from there",
                 mly_cost_table_count(costs), stored);
+        else if (mly_cost_table_count(costs) == 0)
+            mly_error_set(&err, status, "interrupted: no round was finished, so nothing is kept");
         exit_status = cli_fail(&err);
     } else if (status != MLY_OK) {
         exit_status = status == MLY_E_INVALID && !model ? cli_usage(&err) : cli_fail(&err);

@@ -10,7 +10,8 @@
      0,                                                                                            \
      CLI_REPEAT,                                                                                   \
      "NAME=N",                                                                                     \
-     "Size of a symbolic dimension other than the batch (default 1); may be repeated.",            \
+     "Size of a free dimension other than the batch (default 1), such as width=640; one without "  \
+     "a name is called by its input and place: state[1]. May be repeated.",                        \
      NULL,                                                                                         \
      offset,                                                                                       \
      0,                                                                                            \

@@ -57,8 +57,11 @@ static struct mly_shape sample_shape(const struct mly_port *port, const struct c
         if (shape.dims[i] >= 0)
             continue;
         shape.dims[i] = 1;
+        char place[256]; /* of a dimension without a name: "state[1]" */
+        snprintf(place, sizeof place, "%.200s[%d]", port->name, i);
+        const char *name = *port->dim_names[i] ? port->dim_names[i] : place;
         for (size_t k = 0; dims && k < dims->count; k++)
-            if (strcmp(dims->items[k].name, port->dim_names[i]) == 0)
+            if (strcmp(dims->items[k].name, name) == 0)
                 shape.dims[i] = dims->items[k].size;
     }
     return shape;

@@ -76,7 +76,7 @@ static enum mly_status holds_enough(const mly_cost_table *costs, const mly_model
 }
 
 static enum mly_status measure_missing(mly_model *model, const mly_machine *machine,
-                                       const struct mly_profile_options *options,
+                                       const struct mly_profile_options *options, bool has_place,
                                        mly_cost_table *costs, struct mly_error *err)
 {
     bool enough = false;
@@ -87,8 +87,9 @@ static enum mly_status measure_missing(mly_model *model, const mly_machine *mach
         return status;
     status = mly_profile_run(model, machine, options, costs, err);
     struct mly_error save_err = {0};
-    if ((status == MLY_OK || status == MLY_E_CANCELLED) &&
-        mly_cost_store_save(costs, &save_err) != MLY_OK) {
+    const bool keep = (status == MLY_OK || status == MLY_E_CANCELLED) && has_place &&
+                      mly_cost_table_count(costs) > 0;
+    if (keep && mly_cost_store_save(costs, &save_err) != MLY_OK) {
         char text[MLY_ERROR_MESSAGE_BYTES];
         snprintf(text, sizeof text, "the measurements could not be stored: %.900s",
                  save_err.message);
@@ -105,7 +106,7 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
     struct mly_cost_identity identity;
     mly_cost_table *costs = NULL;
     mly_plan *plan = NULL;
-    char *word = NULL, text[MLY_ERROR_MESSAGE_BYTES];
+    char *word = NULL, *place = NULL, text[MLY_ERROR_MESSAGE_BYTES];
     if (!options)
         options = &defaults;
     const struct mly_profile_options profile = profile_options(options);
@@ -114,10 +115,13 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
         status = mly_profile_identity(model, machine, &profile, &identity, err);
     if (status == MLY_OK)
         status = mly_cost_store_open(&identity, &costs, &word, err);
+    /* Without a place to keep it nothing is kept, which the word says. */
+    if (status == MLY_OK && mly_cost_store_path(&identity, &place, NULL) != MLY_OK)
+        place = NULL;
     if (status == MLY_OK && word)
         profile.remark(word, profile.user);
     if (status == MLY_OK)
-        status = measure_missing(model, machine, &profile, costs, err);
+        status = measure_missing(model, machine, &profile, place != NULL, costs, err);
     if (status == MLY_OK) {
         struct mly_plan_request request = {.model = model,
                                            .machine = machine,
@@ -133,6 +137,7 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
         *out = plan;
     }
     mly_free(word);
+    mly_free(place);
     mly_cost_table_destroy(costs);
     return status;
 }

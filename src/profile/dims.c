@@ -39,7 +39,16 @@ static size_t dims_of_inputs(const mly_model *model)
     return count;
 }
 
-/* Every named symbolic dimension of the inputs but the batch, once, with size 1, into names. */
+/* "state[1]", kept in `names`. */
+static const char *make_name(struct profile_dims *names, const char *input, int32_t dim)
+{
+    char *name = mly_strfmt("%s[%d]", input, dim);
+    if (name)
+        names->made_names[names->made_count++] = name;
+    return name;
+}
+
+/* Every symbolic dimension of the inputs but the batch, once, with size 1, into names. */
 static enum mly_status list_names(const mly_model *model, struct profile_dims *names,
                                   struct mly_error *err)
 {
@@ -53,13 +62,16 @@ static enum mly_status list_names(const mly_model *model, struct profile_dims *n
     for (uint32_t i = 0; status == MLY_OK && i < graph->input_count; i++) {
         const struct mly_graph_tensor *tensor = &graph->tensors[graph->inputs[i]];
         const struct mly_shape *bound = &shapes[graph->inputs[i]];
-        names->has_nameless = names->has_nameless || bound->rank < 0;
-        for (int32_t d = 0; d < bound->rank; d++) {
+        if (bound->rank < 0 && !names->rankless)
+            names->rankless = tensor->name;
+        for (int32_t d = 0; status == MLY_OK && d < bound->rank; d++) {
             if (bound->dims[d] >= 0)
                 continue;
             const char *name = tensor->dim_names[d];
             if (!name || !*name)
-                names->has_nameless = true;
+                name = make_name(names, tensor->name, d);
+            if (!name)
+                status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for dimensions");
             else if (!find(names->items, names->count, name))
                 names->items[names->count++] = (struct mly_dim_binding){name, 1};
         }
@@ -114,8 +126,9 @@ enum mly_status profile_dims_init(const mly_model *model, const struct mly_dim_b
     size_t most = count + dims_of_inputs(model) + 1;
     struct profile_dims known = {0}, dims = {0};
     known.items = mly_alloc_array(most, sizeof *known.items);
+    known.made_names = mly_alloc_array(most, sizeof *known.made_names);
     dims.items = mly_alloc_array(most, sizeof *dims.items);
-    enum mly_status status = known.items && dims.items
+    enum mly_status status = known.items && known.made_names && dims.items
                                  ? list_names(model, &known, err)
                                  : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for dimensions");
     for (size_t i = 0; status == MLY_OK && i < count; i++) {
@@ -124,7 +137,11 @@ enum mly_status profile_dims_init(const mly_model *model, const struct mly_dim_b
             dims.items[dims.count++] = bindings[i];
     }
     dims.given_count = dims.count;
-    dims.has_nameless = known.has_nameless;
+    dims.made_names = known.made_names;
+    dims.made_count = known.made_count;
+    dims.rankless = known.rankless;
+    known.made_names = NULL;
+    known.made_count = 0;
     for (size_t i = 0; status == MLY_OK && i < known.count; i++)
         if (!find(dims.items, dims.given_count, known.items[i].name))
             dims.items[dims.count++] = known.items[i];
@@ -139,8 +156,23 @@ enum mly_status profile_dims_init(const mly_model *model, const struct mly_dim_b
 
 void profile_dims_fini(struct profile_dims *dims)
 {
+    for (size_t i = 0; i < dims->made_count; i++)
+        mly_free(dims->made_names[i]);
+    mly_free(dims->made_names);
     mly_free(dims->items);
     *dims = (struct profile_dims){0};
+}
+
+int64_t profile_dims_nameless(const struct profile_dims *dims, const char *input, int32_t dim)
+{
+    char place[16];
+    size_t length = strlen(input);
+    snprintf(place, sizeof place, "[%d]", dim);
+    for (size_t i = 0; i < dims->given_count; i++)
+        if (strncmp(dims->items[i].name, input, length) == 0 &&
+            strcmp(dims->items[i].name + length, place) == 0)
+            return dims->items[i].size;
+    return 1;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -179,13 +211,17 @@ bool profile_dims_remark(const struct profile_dims *dims, char *text, size_t tex
     for (size_t i = dims->given_count; i < dims->count; i++)
         length = append(names, sizeof names, length, i > dims->given_count ? ", " : "",
                         dims->items[i].name);
-    if (dims->count == dims->given_count && !dims->has_nameless)
-        return false;
-    snprintf(text, text_bytes,
-             "dimensions of the inputs that have no size count as 1: %s%s%s; times are of these "
-             "shapes%s",
-             names, length && dims->has_nameless ? ", and " : "",
-             dims->has_nameless ? "some without a name" : "",
-             length ? " (others: --dim NAME=N)" : "");
-    return true;
+    if (length && dims->rankless)
+        snprintf(text, text_bytes,
+                 "dimensions that were given no size count as 1 (--dim NAME=N sets one): %s; and "
+                 "input '%.100s', whose rank is not known, is a single number",
+                 names, dims->rankless);
+    else if (length)
+        snprintf(text, text_bytes,
+                 "dimensions that were given no size count as 1 (--dim NAME=N sets one): %s",
+                 names);
+    else if (dims->rankless)
+        snprintf(text, text_bytes, "input '%.200s', whose rank is not known, is a single number",
+                 dims->rankless);
+    return length || dims->rankless;
 }

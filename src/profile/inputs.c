@@ -48,15 +48,15 @@ static void fill_ones(struct mly_tensor *tensor)
         memcpy(data + at, bytes, step < sizeof one ? step : sizeof one);
 }
 
-static enum mly_status make_one(const struct mly_port *port, struct mly_shape shape, uint64_t seed,
-                                enum profile_fill fill, struct mly_tensor *out,
-                                struct mly_error *err)
+static enum mly_status make_one(const struct mly_port *port, const struct profile_dims *dims,
+                                struct mly_shape shape, uint64_t seed, enum profile_fill fill,
+                                struct mly_tensor *out, struct mly_error *err)
 {
     if (shape.rank < 0)
         shape.rank = 0;
     for (int32_t d = 0; d < shape.rank; d++)
         if (shape.dims[d] < 0)
-            shape.dims[d] = 1;
+            shape.dims[d] = profile_dims_nameless(dims, port->name, d);
     enum mly_status status = fill == FILL_RANDOM
                                  ? mly_tensor_random(port->dtype, &shape, seed, out, err)
                                  : mly_tensor_init(port->dtype, &shape, out, err);
@@ -82,7 +82,7 @@ enum mly_status profile_inputs_make(const mly_model *model, const struct profile
     if (status == MLY_OK)
         status = mly_graph_bind(model, batch, dims->items, dims->count, shapes, err);
     for (size_t i = 0; status == MLY_OK && i < count; i++)
-        status = make_one(mly_model_input(model, i), shapes[graph->inputs[i]], i + 1, fill,
+        status = make_one(mly_model_input(model, i), dims, shapes[graph->inputs[i]], i + 1, fill,
                           &inputs[i], err);
     mly_free(shapes);
     if (status != MLY_OK) {

@@ -26,8 +26,10 @@ static const double still_in_play = 0.88; /* of the best throughput, or of the b
 static const double noisy_in_play = 0.7;  /* … on a box as noisy as can be */
 static const int64_t slice_max_ns = 700000000;
 static const int64_t slice_min_ns = 20000000;
-static const int64_t slice_share = 1000;   /* of the budget: shorter where this part is */
-static const double slow_run_share = 0.05; /* of the budget: such runs are warmed up by one run */
+static const int64_t slice_runs = 400;              /* more say no more … */
+static const int64_t slice_runs_min_ns = 200000000; /* … if they take so long */
+static const int64_t slice_share = 1000;            /* of the budget: shorter where this part is */
+static const double slow_run_share = 0.01; /* of the budget: such runs are warmed up by one run */
 static const double memory_share = 0.9;    /* of what is available */
 
 /* Fractions of the progress that opening takes before, and single nodes after. */
@@ -97,6 +99,11 @@ static enum mly_status first_run(struct profiler *p, struct cell *cell, struct s
     return status;
 }
 
+static bool is_slow(const struct profiler *p, double run_ns)
+{
+    return run_ns > slow_run_share * (double)p->budget_ns;
+}
+
 static enum mly_status warm_cell(struct profiler *p, struct cell *cell, struct mly_error *err)
 {
     struct open_crew *crew = &p->crews[cell->crew];
@@ -110,7 +117,7 @@ static enum mly_status warm_cell(struct profiler *p, struct cell *cell, struct m
     status = first_run(p, cell, &times, err);
     if (status == MLY_OK) {
         cell->run_ns = samples_summarise(&times).median;
-        if (cell->run_ns < slow_run_share * (double)p->budget_ns) {
+        if (!is_slow(p, cell->run_ns)) {
             samples_fini(&times);
             status = run_cell(p, cell, 0, &throughput, &times, err);
         }
@@ -201,8 +208,9 @@ static double warm_up_ns(const struct profiler *p, uint32_t first, uint32_t end)
         if (p->crews[i].sample_ns > slowest)
             slowest = p->crews[i].sample_ns;
     for (uint32_t i = first; i < end; i++) {
-        double sample = p->crews[p->cells[i].crew].sample_ns;
-        sum += 2 * (sample > 0 ? sample : slowest) * p->batches[p->cells[i].batch];
+        const double sample = p->crews[p->cells[i].crew].sample_ns;
+        const double run = (sample > 0 ? sample : slowest) * p->batches[p->cells[i].batch];
+        sum += is_slow(p, run) ? run : 2 * run;
     }
     return sum;
 }
@@ -348,14 +356,24 @@ static int64_t slice_for(const struct profiler *p, int64_t time_ns)
     return slice > slice_max_ns ? slice_max_ns : slice < least ? least : slice;
 }
 
+/* Fast models need less than their share: so many runs are enough. */
+static int64_t slice_of(const struct cell *cell, int64_t slice_ns)
+{
+    double enough = cell->run_ns * (double)slice_runs;
+    if (enough < (double)slice_runs_min_ns)
+        enough = (double)slice_runs_min_ns;
+    return (double)slice_ns > enough ? (int64_t)enough : slice_ns;
+}
+
 /* A round of all cells in play: each takes its slice, or one run where that is longer. */
 static double round_ns(const struct profiler *p, int64_t slice_ns)
 {
     double sum = 0;
     for (uint32_t i = 0; i < p->cell_count; i++) {
         const struct cell *cell = &p->cells[i];
+        const double slice = (double)slice_of(cell, slice_ns);
         if (cell->in_play)
-            sum += cell->run_ns > (double)slice_ns ? cell->run_ns : (double)slice_ns;
+            sum += cell->run_ns > slice ? cell->run_ns : slice;
     }
     return sum;
 }
@@ -367,7 +385,7 @@ static enum mly_status one_round(struct profiler *p, int64_t slice_ns, struct ml
         struct cell *cell = &p->cells[i];
         if (!cell->in_play)
             continue;
-        enum mly_status status = round_cell(p, cell, slice_ns, &why);
+        enum mly_status status = round_cell(p, cell, slice_of(cell, slice_ns), &why);
         if (status == MLY_OK)
             continue;
         bool last = cells_in_play(p) == 1;

@@ -183,7 +183,10 @@ static enum mly_status size_batches(struct profiler *p, struct mly_error *err)
             const uint32_t tensor = graph->inputs[i];
             double bytes = mly_dtype_bits(graph->tensors[tensor].dtype) / 8.0;
             for (int32_t d = 0; d < shapes[tensor].rank; d++)
-                bytes *= shapes[tensor].dims[d] >= 0 ? (double)shapes[tensor].dims[d] : 1;
+                bytes *=
+                    (double)(shapes[tensor].dims[d] >= 0
+                                 ? shapes[tensor].dims[d]
+                                 : profile_dims_nameless(&p->dims, graph->tensors[tensor].name, d));
             p->input_bytes[b] += bytes;
         }
     }

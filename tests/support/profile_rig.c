@@ -299,21 +299,40 @@ uint32_t rig_configs(const mly_machine *machine)
     return count;
 }
 
-mly_model *rig_free_dims_model(void)
+static mly_model *load(struct wire graph)
 {
     char *folder = scratch_create();
     const char *path = scratch_path(folder, "free.onnx");
     struct mly_error err = {0};
-    struct wire g = {0};
     mly_model *model = NULL;
     const char *hash;
-    wire_put(&g, GRAPH_NODE, onnx_node("Relu", "a", "x", "y"));
-    wire_text(&g, 2, "free");
-    wire_put(&g, GRAPH_INPUT, onnx_value("x", F32, "N W H"));
-    wire_put(&g, GRAPH_OUTPUT, onnx_value("y", F32, "N W H"));
-    wire_save(onnx_model(g), path);
+    wire_save(onnx_model(graph), path);
     expect_ok(mly_model_load(path, NULL, &model, &err), err);
     expect_ok(mly_model_hash(model, &hash, &err), err);
     scratch_remove(folder);
     return model;
+}
+
+mly_model *rig_free_dims_model(void)
+{
+    struct wire g = {0};
+    wire_put(&g, GRAPH_NODE, onnx_node("Relu", "a", "x", "y"));
+    wire_text(&g, 2, "free");
+    wire_put(&g, GRAPH_INPUT, onnx_value("x", F32, "N W H"));
+    wire_put(&g, GRAPH_OUTPUT, onnx_value("y", F32, "N W H"));
+    return load(g);
+}
+
+mly_model *rig_nameless_model(void)
+{
+    struct wire g = {0};
+    wire_put(&g, GRAPH_NODE, onnx_node("MatMul", "a", "x state", "y"));
+    wire_put(&g, GRAPH_NODE, onnx_node("Relu", "b", "any", "z"));
+    wire_text(&g, 2, "nameless");
+    wire_put(&g, GRAPH_INPUT, onnx_value("x", F32, "1 ?"));
+    wire_put(&g, GRAPH_INPUT, onnx_value("state", F32, "2 ?"));
+    wire_put(&g, GRAPH_INPUT, onnx_value("any", F32, NULL));
+    wire_put(&g, GRAPH_OUTPUT, onnx_value("y", F32, "? ?"));
+    wire_put(&g, GRAPH_OUTPUT, onnx_value("z", F32, NULL));
+    return load(g);
 }

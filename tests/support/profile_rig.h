@@ -53,5 +53,7 @@ uint32_t rig_configs(const mly_machine *machine);
 
 /* x[N, W, H] -> Relu -> y, with W and H free, in a file that is removed again. */
 mly_model *rig_free_dims_model(void);
+/* x[1, ?] and state[2, ?] -> MatMul -> y; any, of unknown rank -> Relu -> z. */
+mly_model *rig_nameless_model(void);
 
 #endif

@@ -142,7 +142,7 @@ static void sizes_of_dimensions_are_measured_apart(void **state)
     options.dims = &two;
     options.dim_count = 1;
     decide(&options);
-    assert_true(said("have no size count as 1: H;"));
+    assert_true(said("sets one): H\n"));
     counting_reset(NULL);
     options.dims = &three;
     decide(&options);

@@ -207,6 +207,33 @@ static void dimensions_that_do_not_fit_are_refused(void **state)
     mly_model_destroy(model);
 }
 
+static void nameless_dimensions_are_called_by_their_place(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    struct profile_dims dims = {0};
+    struct mly_tensor *inputs = NULL;
+    char text[256];
+    mly_model *model = rig_nameless_model();
+    const struct mly_dim_binding given[] = {{"state[1]", 7}};
+    expect_ok(profile_dims_init(model, given, 1, &dims, &err), err);
+    assert_true(profile_dims_remark(&dims, text, sizeof text));
+    assert_non_null(strstr(text, ": x[1]; and input 'any', whose rank is not known"));
+    expect_ok(profile_dims_text(&dims, text, sizeof text, &err), err);
+    assert_string_equal(text, "state[1]=7");
+    expect_ok(profile_inputs_make(model, &dims, 1, FILL_ZEROS, &inputs, &err), err);
+    assert_int_equal(inputs[0].shape.dims[1], 1);
+    assert_int_equal(inputs[1].shape.dims[0], 2);
+    assert_int_equal(inputs[1].shape.dims[1], 7);
+    assert_int_equal(inputs[2].shape.rank, 0);
+    profile_inputs_free(model, inputs);
+    profile_dims_fini(&dims);
+    const struct mly_dim_binding wrong[] = {{"state[0]", 7}};
+    expect_error(profile_dims_init(model, wrong, 1, &dims, &err), MLY_E_INVALID, err,
+                 "there are: x[1], state[1]");
+    mly_model_destroy(model);
+}
+
 /* --- inputs --- */
 
 static void inputs_have_the_shapes_that_were_given(void **state)
@@ -257,6 +284,7 @@ int main(void)
         cmocka_unit_test(configurations_have_names),
         cmocka_unit_test(dimensions_without_a_size_are_one_and_named),
         cmocka_unit_test(dimensions_that_do_not_fit_are_refused),
+        cmocka_unit_test(nameless_dimensions_are_called_by_their_place),
         cmocka_unit_test(inputs_have_the_shapes_that_were_given),
         cmocka_unit_test(memory_is_known_here),
     };

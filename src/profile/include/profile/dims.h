@@ -6,11 +6,16 @@
 
 #include "model/graph.h"
 
-/* A size for every named symbolic dimension of the inputs but the batch. Zeroed is empty. */
+/*
+ * A size for every symbolic dimension of the inputs but the batch. One that has no name in the file
+ * is called by its input and place, from 0: "state[1]". Zeroed is empty.
+ */
 struct profile_dims {
     struct mly_dim_binding *items; /* first those given, then the others, which are 1 */
     size_t count, given_count;
-    bool has_nameless; /* there are unknown dimensions that cannot be named, which are 1 too */
+    char **made_names; /* of nameless dimensions */
+    size_t made_count;
+    const char *rankless; /* an input of unknown rank; NULL: there is none */
 };
 
 /*
@@ -22,6 +27,8 @@ enum mly_status profile_dims_init(const mly_model *model, const struct mly_dim_b
                                   size_t count, struct profile_dims *out,
                                   struct mly_error *err) MLY_MUST_CHECK;
 void profile_dims_fini(struct profile_dims *dims);
+/* Size of a dimension that the file gives no name, of a graph tensor that is an input; else 1. */
+int64_t profile_dims_nameless(const struct profile_dims *dims, const char *input, int32_t dim);
 
 /*
  * "height=480,width=640": the sizes given that are not 1, by name, so that what is measured alike
