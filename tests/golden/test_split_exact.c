@@ -42,7 +42,7 @@ static enum mly_cut_rule rule;
 static struct tally {
     unsigned models, refused_by_reader, refused_by_runtime, not_run, random, whole_only;
     unsigned cuts, parts, data_sets;
-    double worst, worst_data;
+    double worst, worst_half, worst_data;
     char worst_at[512];
 } tally;
 static unsigned failures;
@@ -113,14 +113,21 @@ static enum mly_status run_segment(mly_session *session, const struct mly_segmen
 
 enum filling { RANDOM, ZEROS, ONES, FILLINGS };
 
-static void fill(struct mly_tensor *tensor, enum filling filling, struct mly_random *random)
+/*
+ * Masks are 0 or 1. The runtime's attention fusion takes them as such, while the nodes that it fuses compute
+ * with their values: with 2 and 3 in the mask bert_toy_optimized as a whole is 1e-2 away from itself without
+ * optimisation, whose results the segments have.
+ */
+static void fill(struct mly_tensor *tensor, const char *name, enum filling filling,
+                 struct mly_random *random)
 {
     int64_t count = 0;
+    const uint64_t bound = strstr(name, "mask") ? 2 : 4;
     if (mly_shape_count(&tensor->shape, &count, NULL) != MLY_OK || filling == ZEROS)
         return;
     for (int64_t i = 0; i < count; i++) {
         const double real = filling == ONES ? 1 : mly_random_normal(random);
-        const uint64_t whole = filling == ONES ? 1 : mly_random_below(random, 4);
+        const uint64_t whole = filling == ONES ? 1 : mly_random_below(random, bound);
         switch (tensor->dtype) {
         case MLY_DTYPE_F32:
             ((float *)tensor->data)[i] = (float)real;
@@ -185,7 +192,7 @@ static bool make_inputs(const mly_model *model, const struct mly_segment *whole,
                mly_tensor_init(graph->tensors[index].dtype, shape, &values->items[index], &err) ==
                    MLY_OK;
         if (good)
-            fill(&values->items[index], filling, &random);
+            fill(&values->items[index], graph->tensors[index].name, filling, &random);
     }
     free(shapes);
     return good;
@@ -367,7 +374,10 @@ static void compare_outputs(struct subject *it, struct values *values, uint32_t 
         const double found = distance(&values->items[index], &it->wanted.items[index]);
         if (found > it->worst)
             it->worst = found;
-        if (found > tally.worst && graph->tensors[index].dtype != MLY_DTYPE_F16) {
+        const bool half = allowed(graph->tensors[index].dtype) > TOLERANCE;
+        if (half && found > tally.worst_half)
+            tally.worst_half = found;
+        if (!half && found > tally.worst) {
             tally.worst = found;
             snprintf(tally.worst_at, sizeof tally.worst_at, "%.350s, output '%.100s'", it->path,
                      graph->tensors[index].name);
