@@ -173,7 +173,7 @@ static enum mly_status run_once(struct member *member, struct mly_tensor *output
 static enum mly_status run_loop(struct member *member, struct mly_tensor *outputs)
 {
     bool renew = false;
-    int64_t start = mly_now_ns(), now = start;
+    int64_t start = mly_now_ns(), now;
     do {
         if (is_set(member->stop))
             return mly_error_set(&member->err, MLY_E_CANCELLED, "measuring was interrupted");

@@ -25,7 +25,8 @@
 enum { BATCH_MAX = 1000000 }; /* as in a cost table */
 static const int64_t budget_default_ns = 40000000000;
 static const int64_t noise_max_ns = 400000000;
-static const int64_t noise_share = 100; /* of the budget: one part in so many */
+static const int64_t noise_share = 100;       /* of the budget: one part in so many */
+static const double spread_assumed_max = 0.2; /* of what was measured too seldom to know */
 static const double opened_fraction = 0.08, nodes_fraction = 0.95; /* of the progress */
 
 /* --- telling --- */
@@ -303,9 +304,15 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
                                    .memory_bytes = cell->memory_bytes,
                                    .samples = cell->times.added};
     entry.config.batch = p->batches[cell->batch];
-    /* One or two rounds say nothing of how rounds differ; single runs do, at worst too much. */
+    /*
+     * One or two rounds say nothing of how rounds differ; single runs do, at worst too much, and the
+     * box does where there were few of those too.
+     */
+    const double noise = mly_cost_table_noise(p->table)->relative_spread;
     if (rounds.count < 3 && times.relative_spread > entry.throughput_spread)
         entry.throughput_spread = times.relative_spread;
+    if (rounds.count < 3 && noise > entry.throughput_spread)
+        entry.throughput_spread = noise < spread_assumed_max ? noise : spread_assumed_max;
     return mly_cost_table_put(p->table, &entry, err);
 }
 
