@@ -228,7 +228,8 @@ enum mly_status mly_split_save(const struct mly_split *split, const struct mly_s
         status = mly_error_os(err, errno, "folder '%s'", wanted);
     }
     if (status != MLY_OK && beside != NULL) {
-        (void)mly_dir_remove(beside, NULL);
+        enum mly_status removed = mly_dir_remove(beside, NULL);
+        (void)removed; /* the first error is the one to tell */
     }
     mly_free(beside);
     mly_free(wanted);
