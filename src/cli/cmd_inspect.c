@@ -3,12 +3,18 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/file.h"
+#include "inspect_dot.h"
 #include "internal.h"
 #include "model/graph.h"
+
+#define DOT_BYTES_MAX ((size_t)256 << 20)
 
 struct inspect_values {
     uint64_t batch;
     bool nodes;
+    const char *dot;
     bool keep_overridable;
     struct cli_texts dims;
 };
@@ -21,6 +27,11 @@ static const struct cli_option inspect_options[] = {
      offsetof(struct inspect_values, dims), 0, 0},
     {"nodes", 'n', CLI_FLAG, NULL, "List every node with its output shape and arithmetic.", NULL,
      offsetof(struct inspect_values, nodes), 0, 0},
+    {"dot", 0, CLI_FILE, "FILE",
+     "Write the graph for Graphviz instead (- is standard output): operators by kind, shapes at "
+     "the "
+     "edges, what is computed as one in boxes.",
+     NULL, offsetof(struct inspect_values, dot), 0, 0},
     {"keep-overridable", 0, CLI_FLAG, NULL, "Leave initialisers that are also inputs overridable.",
      NULL, offsetof(struct inspect_values, keep_overridable), 0, 0},
 };
@@ -318,6 +329,24 @@ static enum mly_status parse_bindings(const struct cli_texts *dims,
     return MLY_OK;
 }
 
+static int write_dot(const struct cli_common *common, const struct inspection *it, const char *file)
+{
+    struct mly_error err = {0};
+    struct mly_buffer text = {.max_bytes = DOT_BYTES_MAX};
+    enum mly_status status = cli_dot_format(it->graph, it->shapes, &text, &err);
+    int exit_status = CLI_EXIT_OK;
+    if (status == MLY_OK && strcmp(file, "-") == 0) {
+        fwrite(text.data, 1, text.length, stdout);
+        exit_status = cli_finish_output();
+    } else if (status == MLY_OK) {
+        status = mly_file_write(file, text.data, text.length, &err);
+        if (status == MLY_OK)
+            cli_remark(common, "wrote %s: dot -Tsvg draws it", file);
+    }
+    mly_buffer_fini(&text);
+    return status == MLY_OK ? exit_status : cli_fail(&err);
+}
+
 static int run_inspect(const struct cli_common *common, const void *values, char **operands,
                        size_t operand_count)
 {
@@ -353,6 +382,8 @@ static int run_inspect(const struct cli_common *common, const void *values, char
         status = mly_graph_totals(it.graph, shapes, &it.totals, &err);
     if (status != MLY_OK)
         exit_status = cli_fail(&err);
+    else if (given->dot)
+        exit_status = write_dot(common, &it, given->dot);
     else
         exit_status = common->json ? print_json(&it, given->nodes) : print_text(&it, given->nodes);
 done:
@@ -371,7 +402,8 @@ const struct cli_command cli_command_inspect = {
                    "arithmetic, parameters, weights and the peak of live activations "
                    "for a batch size. Shapes that the file leaves open are asked of the runtime.",
     .examples = "  motley inspect googlenet.onnx\n  motley inspect bert.onnx --batch 4 --dim "
-                "sequence=128 --nodes\n",
+                "sequence=128 --nodes\n  motley inspect googlenet.onnx --dot - | dot -Tsvg -o "
+                "googlenet.svg\n",
     .options = inspect_options,
     .option_count = sizeof inspect_options / sizeof inspect_options[0],
     .values_bytes = sizeof(struct inspect_values),
