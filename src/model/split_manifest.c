@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "split_private.h"
 
+#define EXACT_MAX 9007199254740992.0 /* 2^53 */
+
 struct writing {
     const struct mly_split *split;
     const struct mly_split_part *parts;
@@ -42,13 +44,23 @@ static void begin_tensor(struct writing *writing, uint32_t tensor)
     put_dims(&writing->json, at);
 }
 
+/* Counts are whole numbers, and written so up to where doubles are exact. */
+static void put_count(struct mly_json_writer *json, const char *key, double count)
+{
+    if (count < EXACT_MAX) {
+        mly_json_put_int(json, key, (int64_t)count);
+    } else {
+        mly_json_put_number(json, key, count);
+    }
+}
+
 static void put_bytes(struct writing *writing, uint32_t tensor)
 {
     const double bytes = mly_cut_tensor_bytes(writing->graph, writing->split->shapes, tensor);
     if (bytes < 0) {
         mly_json_put_null(&writing->json, "bytes");
     } else {
-        mly_json_put_number(&writing->json, "bytes", bytes);
+        put_count(&writing->json, "bytes", bytes);
     }
 }
 
@@ -114,9 +126,9 @@ static void put_part(struct writing *writing, const struct mly_split_part *part,
     mly_json_put_string(json, "file", file);
     put_data(writing, part, folder);
     mly_json_put_int(json, "nodes", part->segment.node_count);
-    mly_json_put_number(json, "macs", part->macs);
-    mly_json_put_number(json, "parameters", part->parameters);
-    mly_json_put_number(json, "weight_bytes", part->weight_bytes);
+    put_count(json, "macs", part->macs);
+    put_count(json, "parameters", part->parameters);
+    put_count(json, "weight_bytes", part->weight_bytes);
     mly_json_begin_array(json, "inputs");
     for (uint32_t i = 0; i < part->segment.input_count; i++) {
         begin_tensor(writing, part->segment.inputs[i]);

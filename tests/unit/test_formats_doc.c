@@ -115,7 +115,8 @@ static void the_examples_are_what_motley_reads_and_writes(void **state)
         expect_ok(mly_json_parse("formats.md", text, strlen(text), &doc, &err), err);
         const bool is_plan = mly_json_member_opt(mly_json_root(doc), "motley_plan").impl;
         const bool is_costs = mly_json_member_opt(mly_json_root(doc), "motley_costs").impl;
-        if (is_plan || is_costs)
+        const bool is_split = mly_json_member_opt(mly_json_root(doc), "motley_split").impl;
+        if (is_plan || is_costs || is_split)
             expect_all_described(mly_json_root(doc));
         mly_json_destroy(doc);
         if (is_plan)
