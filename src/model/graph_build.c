@@ -156,8 +156,12 @@ static enum mly_status number_tensors(mly_model *model, const Onnx__GraphProto *
     uint32_t next = 0;
     for (uint32_t i = 0; i < all->count; i++) {
         struct definition *here = &all->items[i];
-        uint32_t shared = tensor_of_sorted[i];
-        here->tensor = shared != 0 ? all->items[shared - 1].tensor : next++;
+        uint32_t shared = tensor_of_sorted[i]; /* 0, or one more than an index before this one */
+        if (shared != 0 && shared <= i) {
+            here->tensor = all->items[shared - 1].tensor;
+        } else {
+            here->tensor = next++;
+        }
         struct mly_graph_tensor *tensor = &model->graph.tensors[here->tensor];
         switch (here->kind) {
         case DEFINED_INPUT:
