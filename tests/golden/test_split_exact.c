@@ -694,6 +694,22 @@ static void models_of_others_compute_the_same_in_parts(void **state)
     end();
 }
 
+/* Members of families that are looked at. */
+static const char *const members[] = {"matmul-64",    "fc-1",         "fc-2.5",
+                                      "fc-4",         "edge-fc-100",  "edge-fc-620",
+                                      "edge-conv-32", "edge-conv-202"};
+
+static void check_network(const char *network)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.onnx", network);
+    char *path = strdup(scratch_path(scratch, name));
+    expect_ok(mly_zoo_write(network, path, &err), err);
+    check_model(path);
+    remove(path);
+    free(path);
+}
+
 static void check_networks(bool large)
 {
     for (size_t i = 0; i < mly_zoo_count(); i++) {
@@ -704,13 +720,7 @@ static void check_networks(bool large)
         expect_ok(mly_zoo_measure(entry->name, &measures, &err), err);
         if ((measures.weight_bytes > SMALL_BYTES || measures.macs > SMALL_MACS) != large)
             continue;
-        char name[128];
-        snprintf(name, sizeof name, "%s.onnx", entry->name);
-        char *path = strdup(scratch_path(scratch, name));
-        expect_ok(mly_zoo_write(entry->name, path, &err), err);
-        check_model(path);
-        remove(path);
-        free(path);
+        check_network(entry->name);
     }
 }
 
@@ -719,6 +729,8 @@ static void networks_of_the_zoo_compute_the_same_in_parts(void **state)
     (void)state;
     begin();
     check_networks(false);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        check_network(members[i]);
     end();
 }
 
