@@ -33,7 +33,8 @@ static bool is_near(const char *name, const char *other)
     if (n >= 3 && m >= 3 && (strstr(other, name) != NULL || strstr(name, other) != NULL)) {
         return true;
     }
-    return mly__name_distance(name, other) <= 1 + m / 6;
+    const size_t apart = n < m ? m - n : n - m;
+    return apart <= 1 + m / 6 && mly__name_distance(name, other) <= 1 + m / 6;
 }
 
 static enum mly_status unknown_name(const struct mly_graph *graph, const char *name,

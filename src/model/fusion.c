@@ -25,6 +25,8 @@
 
 /* Repetitions of the walk; each one joins at least a node, and real models need two or three. */
 #define WALKS_MAX 16
+/* Inputs of a node that are looked at: operators of patterns have a few. */
+#define INPUTS_MAX 16
 
 /* 1. Lists of operators are words between spaces. */
 struct pattern {
@@ -217,7 +219,7 @@ static void grow_up(struct fusing *fusing, const struct pattern *pattern)
         grew = false;
         for (uint32_t m = 0; m < fusing->member_count && left > 0; m++) {
             const struct mly_graph_node *member = &fusing->graph->nodes[fusing->members[m]];
-            for (uint32_t i = 0; i < member->input_count && left > 0; i++) {
+            for (uint32_t i = 0; i < member->input_count && i < INPUTS_MAX && left > 0; i++) {
                 const uint32_t node = producer_of(fusing, member->inputs[i]);
                 if (node != MLY_NO_INDEX && !fusing->inside[node] &&
                     is_in(pattern->up, operator_of(fusing, node)) &&
