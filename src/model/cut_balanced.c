@@ -7,7 +7,7 @@
  * after part as far as it goes needs no more parts than there are.
  * 3. Within 10 % of it, the cheapest cuts: least[k][j], the fewest bytes for k parts of the first j
  * groups. The first group of the last part moves only forward as j does, so a queue of ascending
- * candidates gives each minimum in constant time.
+ * candidates gives each minimum in constant time. Between equals the more even one wins.
  */
 #include <math.h>
 #include <string.h>
@@ -163,17 +163,30 @@ static double smallest_limit(const struct row *row, uint32_t parts)
     return high;
 }
 
+/*
+ * Bytes that cross when part `number` (counted from 0) of `parts` begins with group i, and, to decide
+ * between equals, how far that is from where parts of equal load would have it: all that together is less
+ * than half a byte, the least by which bytes can differ.
+ */
+static double cost_of_begin(const struct row *row, uint32_t i, uint32_t number, uint32_t parts)
+{
+    const double wanted = (double)number / parts;
+    const double found = row->sum[i] / row->sum[row->count];
+    return row->bytes[i] + fabs(found - wanted) / parts * 0.25;
+}
+
 /* 3. One more part: least[j] from the parts before; from[j] is where the last one begins. */
-static void add_part(const struct row *row, double limit, const double *before, double *least,
-                     uint32_t *from, uint32_t *queue)
+static void add_part(const struct row *row, double limit, uint32_t number, uint32_t parts,
+                     const double *before, double *least, uint32_t *from, uint32_t *queue,
+                     double *cost)
 {
     uint32_t head = 0;
     uint32_t tail = 0;
     least[0] = INFINITY;
     for (uint32_t j = 1; j <= row->count; j++) {
         /* the last part may begin with group j - 1 */
-        const double candidate = before[j - 1] + row->bytes[j - 1];
-        while (tail > head && before[queue[tail - 1]] + row->bytes[queue[tail - 1]] >= candidate) {
+        cost[j - 1] = before[j - 1] + cost_of_begin(row, j - 1, number, parts);
+        while (tail > head && cost[queue[tail - 1]] >= cost[j - 1]) {
             tail--;
         }
         queue[tail++] = j - 1;
@@ -182,7 +195,7 @@ static void add_part(const struct row *row, double limit, const double *before, 
         }
         least[j] = INFINITY;
         if (tail > head) {
-            least[j] = before[queue[head]] + row->bytes[queue[head]];
+            least[j] = cost[queue[head]];
             from[j] = queue[head];
         }
     }
@@ -194,7 +207,7 @@ static enum mly_status choose_cuts(const struct row *row, uint32_t parts, uint32
     const size_t width = (size_t)row->count + 1;
     const double limit = smallest_limit(row, parts) * SLACK;
     enum mly_status status = MLY_OK;
-    double *least = mly_alloc_array(2 * width, sizeof *least);
+    double *least = mly_alloc_array(3 * width, sizeof *least);
     uint32_t *from = mly_alloc_array(width * (parts + 1), sizeof *from);
     uint32_t *queue = mly_alloc_array(width + 1, sizeof *queue);
     if (least == NULL || from == NULL || queue == NULL) {
@@ -207,7 +220,8 @@ static enum mly_status choose_cuts(const struct row *row, uint32_t parts, uint32
         before[j] = INFINITY;
     }
     for (uint32_t k = 1; k <= parts; k++) {
-        add_part(row, limit, before, after, from + k * width, queue);
+        add_part(row, limit, k - 1, parts, before, after, from + k * width, queue,
+                 least + 2 * width);
         double *swap = before;
         before = after;
         after = swap;

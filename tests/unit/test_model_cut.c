@@ -391,6 +391,31 @@ static void balanced_cuts_agree_with_exhaustive_search(void **state)
     }
 }
 
+static void parts_are_even_where_all_cuts_cost_the_same(void **state)
+{
+    (void)state;
+    struct wire g = {0};
+    for (unsigned i = 0; i < 48; i++) {
+        char input[16], output[16];
+        snprintf(input, sizeof input, i ? "t%u" : "x", i - 1);
+        snprintf(output, sizeof output, "t%u", i);
+        wire_put(&g, GRAPH_NODE, onnx_node("Abs", "", input, output));
+        wire_put(&g, i < 47 ? GRAPH_VALUE_INFO : GRAPH_OUTPUT, onnx_value(output, F32, "4"));
+    }
+    wire_put(&g, GRAPH_INPUT, onnx_value("x", F32, "4"));
+    mly_model *model = load(onnx_model(g));
+    struct mly_shape shapes[64];
+    uint32_t part[NODES_MAX], count[6] = {0};
+    expect_ok(mly_graph_bind(model, 4, NULL, 0, shapes, &err), err);
+    expect_ok(mly_cut_balanced(mly_model_graph(model), MLY_CUT_ANYWHERE, shapes, 6, part, &err),
+              err);
+    for (unsigned i = 0; i < 48; i++)
+        count[part[i]]++;
+    for (unsigned p = 0; p < 6; p++)
+        assert_int_equal(count[p], 8);
+    mly_model_destroy(model);
+}
+
 static void impossible_numbers_of_parts_are_refused(void **state)
 {
     (void)state;
@@ -626,6 +651,7 @@ int main(void)
         cmocka_unit_test(named_tensors_divide_the_graph),
         cmocka_unit_test(places_that_are_none_are_refused_with_the_reason),
         cmocka_unit_test(balanced_cuts_agree_with_exhaustive_search),
+        cmocka_unit_test(parts_are_even_where_all_cuts_cost_the_same),
         cmocka_unit_test(impossible_numbers_of_parts_are_refused),
         cmocka_unit_test(everything_about_the_model_is_kept),
         cmocka_unit_test(nodes_of_one_name_are_cut_like_others),

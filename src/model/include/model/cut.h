@@ -49,7 +49,7 @@ enum mly_status mly_cut_at(const struct mly_graph *graph, enum mly_cut_rule rule
 /*
  * Cuts the topological order into `parts` parts of about equal arithmetic (multiply-accumulates, or
  * nodes where there are none): of all places where the largest part is within 10 % of the smallest
- * possible one, those where the fewest bytes cross. shapes[tensor_count] as mly_graph_bind fills them.
+ * possible one, those where the fewest bytes cross; of equal ones the most even. shapes[tensor_count] as mly_graph_bind fills them.
  * Errors: MLY_E_INVALID for fewer than 1 or more than MLY_CUT_PARTS_MAX parts, or more than there are
  * places to cut; MLY_E_NO_MEMORY. Thread-safe. O(nodes * parts).
  */
