@@ -27,7 +27,11 @@
 #include "runtime/measure.h"
 #include "tensorio/raw.h"
 
-enum { ROUNDS = 11, HAND_MAX = 16 };
+enum {
+    ROUNDS = 11,
+    SLICE_BATCHES = 8, /* per processor, at least: filling and draining is not what is measured */
+    HAND_MAX = 16,
+};
 
 struct contender {
     char label[64];
@@ -37,6 +41,7 @@ struct contender {
     struct mly_tensor *inputs;
     double rounds[ROUNDS];
     double throughput; /* median of the rounds */
+    double batch_ns;   /* median execution of one batch in the last round */
     bool by_hand;      /* tried by hand; motley's own plan may be one of these */
 };
 
@@ -183,14 +188,18 @@ static enum mly_status race(struct trial *trial, double seconds, struct mly_erro
             /* Who goes first changes from round to round. */
             struct contender *contender = &trial->contenders[(k + (size_t)round) % trial->count];
             struct mly_measure_result result;
+            uint32_t in_flight = contender->plan->in_flight;
             struct mly_measure_options options = {.inputs = give,
                                                   .user = contender,
                                                   .duration_ns = slice,
-                                                  .warm_up = 1,
-                                                  .in_flight = contender->plan->in_flight};
+                                                  .warm_up = in_flight,
+                                                  .in_flight = in_flight};
+            if (contender->batch_ns * SLICE_BATCHES > (double)slice)
+                options.duration_ns = (int64_t)(contender->batch_ns * SLICE_BATCHES);
             enum mly_status status = mly_measure_stream(contender->engine, &options, &result, err);
             if (status != MLY_OK)
                 return status;
+            contender->batch_ns = result.execution_ns.median;
             contender->rounds[round] =
                 result.steady_per_s > 0 ? result.steady_per_s : result.throughput_per_s;
         }

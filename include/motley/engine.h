@@ -27,7 +27,7 @@ typedef struct mly_request mly_request;
 struct mly_engine_options {
     /*
      * Batches that may wait, for a processor, their next segment or their turn; 0: 4 per
-     * processor, at least 16.
+     * processor, at least 16 and as many as the plan wants in flight.
      */
     uint32_t queue_capacity;
     bool ordered;          /* `done` is called in the order of submission */

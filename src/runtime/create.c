@@ -20,5 +20,8 @@ enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
     status = mly_flow_init(model, plan, options && options->no_prepared_copy, &flow, err);
     if (status != MLY_OK)
         return status;
-    return mly__engine_create_flow(&flow, options, MLY_SCHEDULE_EARLIEST, out, err);
+    struct mly_engine_options sized = options ? *options : (struct mly_engine_options){0};
+    if (sized.queue_capacity == 0)
+        sized.queue_capacity = mly__engine_queue_capacity(flow.processor_count, plan->in_flight);
+    return mly__engine_create_flow(&flow, &sized, MLY_SCHEDULE_EARLIEST, out, err);
 }

@@ -268,6 +268,12 @@ static enum mly_status start(mly_engine *engine, enum mly_schedule_policy policy
     return status;
 }
 
+uint32_t mly__engine_queue_capacity(uint32_t processor_count, uint32_t in_flight)
+{
+    uint32_t capacity = processor_count * 4 > 16 ? processor_count * 4 : 16;
+    return in_flight > capacity ? in_flight : capacity;
+}
+
 enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         const struct mly_engine_options *options,
                                         enum mly_schedule_policy policy, mly_engine **out,
@@ -294,7 +300,7 @@ enum mly_status mly__engine_create_flow(struct mly_flow *flow,
 
     uint32_t capacity = options->queue_capacity;
     if (capacity == 0)
-        capacity = engine->flow.processor_count * 4 > 16 ? engine->flow.processor_count * 4 : 16;
+        capacity = mly__engine_queue_capacity(engine->flow.processor_count, 0);
     enum mly_status status = start(engine, policy, options->ordered, capacity, err);
     if (status != MLY_OK) {
         mly_engine_destroy(engine);

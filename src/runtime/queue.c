@@ -13,6 +13,7 @@ struct mly_queue {
     void **items;             /* ring */
     size_t capacity, first, length;
     size_t takers, givers; /* blocked in pop and push: nobody is woken for nothing */
+    size_t wanted;         /* items that the blocked takers wait for */
     bool closed;
 };
 
@@ -66,7 +67,7 @@ enum mly_status mly_queue_push(mly_queue *queue, void *item, bool wait)
     } else {
         queue->items[(queue->first + queue->length) % queue->capacity] = item;
         queue->length++;
-        if (queue->takers > 0)
+        if (queue->takers > 0 && queue->length >= queue->wanted)
             pthread_cond_signal(&queue->not_empty);
     }
     pthread_mutex_unlock(&queue->lock);
@@ -74,9 +75,10 @@ enum mly_status mly_queue_push(mly_queue *queue, void *item, bool wait)
 }
 
 /* False when the deadline has passed. */
-static bool wait_for_item(mly_queue *queue, int64_t deadline_ns)
+static bool wait_for_items(mly_queue *queue, size_t least, int64_t deadline_ns)
 {
     int error = 0;
+    queue->wanted = least;
     queue->takers++;
     if (deadline_ns == MLY_QUEUE_FOREVER) {
         pthread_cond_wait(&queue->not_empty, &queue->lock);
@@ -92,13 +94,13 @@ static bool wait_for_item(mly_queue *queue, int64_t deadline_ns)
     return error == 0;
 }
 
-enum mly_status mly_queue_pop(mly_queue *queue, int64_t deadline_ns, void **item)
+enum mly_status mly_queue_pop(mly_queue *queue, size_t least, int64_t deadline_ns, void **item)
 {
     enum mly_status status = MLY_OK;
     bool in_time = true;
     pthread_mutex_lock(&queue->lock);
-    while (in_time && !queue->closed && queue->length == 0)
-        in_time = wait_for_item(queue, deadline_ns);
+    while (in_time && !queue->closed && queue->length < least)
+        in_time = wait_for_items(queue, least, deadline_ns);
     if (queue->length > 0) {
         *item = queue->items[queue->first];
         queue->first = (queue->first + 1) % queue->capacity;

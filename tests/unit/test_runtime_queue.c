@@ -27,7 +27,7 @@ static void first_in_first_out_around_the_ring(void **state)
             assert_int_equal(mly_queue_push(queue, &items[next_in++], false), MLY_OK);
         while (mly_queue_length(queue) > 0) {
             void *item = NULL;
-            assert_int_equal(mly_queue_pop(queue, MLY_QUEUE_FOREVER, &item), MLY_OK);
+            assert_int_equal(mly_queue_pop(queue, 1, MLY_QUEUE_FOREVER, &item), MLY_OK);
             assert_ptr_equal(item, &items[next_out++]);
         }
     }
@@ -40,14 +40,14 @@ static void full_is_busy_and_empty_is_late(void **state)
     (void)state;
     mly_queue *queue = make(2);
     void *item = &items[9];
-    assert_int_equal(mly_queue_pop(queue, 0, &item), MLY_E_DEADLINE);
-    assert_int_equal(mly_queue_pop(queue, -1, &item), MLY_E_DEADLINE);
-    assert_int_equal(mly_queue_pop(queue, mly_now_ns() + 1000, &item), MLY_E_DEADLINE);
+    assert_int_equal(mly_queue_pop(queue, 1, 0, &item), MLY_E_DEADLINE);
+    assert_int_equal(mly_queue_pop(queue, 1, -1, &item), MLY_E_DEADLINE);
+    assert_int_equal(mly_queue_pop(queue, 1, mly_now_ns() + 1000, &item), MLY_E_DEADLINE);
     assert_ptr_equal(item, &items[9]);
     assert_int_equal(mly_queue_push(queue, &items[0], false), MLY_OK);
     assert_int_equal(mly_queue_push(queue, &items[1], true), MLY_OK);
     assert_int_equal(mly_queue_push(queue, &items[2], false), MLY_E_BUSY);
-    assert_int_equal(mly_queue_pop(queue, 0, &item), MLY_OK);
+    assert_int_equal(mly_queue_pop(queue, 1, 0, &item), MLY_OK);
     assert_ptr_equal(item, &items[0]);
     mly_queue_destroy(queue);
 }
@@ -60,9 +60,9 @@ static void closing_keeps_what_is_there(void **state)
     assert_int_equal(mly_queue_push(queue, &items[0], true), MLY_OK);
     mly_queue_close(queue);
     assert_int_equal(mly_queue_push(queue, &items[1], true), MLY_E_CLOSED);
-    assert_int_equal(mly_queue_pop(queue, MLY_QUEUE_FOREVER, &item), MLY_OK);
+    assert_int_equal(mly_queue_pop(queue, 1, MLY_QUEUE_FOREVER, &item), MLY_OK);
     assert_ptr_equal(item, &items[0]);
-    assert_int_equal(mly_queue_pop(queue, MLY_QUEUE_FOREVER, &item), MLY_E_CLOSED);
+    assert_int_equal(mly_queue_pop(queue, 1, MLY_QUEUE_FOREVER, &item), MLY_E_CLOSED);
     mly_queue_destroy(queue);
 }
 
@@ -88,7 +88,7 @@ static void *take(void *argument)
 {
     struct side *side = argument;
     void *item = NULL;
-    while ((side->status = mly_queue_pop(side->queue, MLY_QUEUE_FOREVER, &item)) == MLY_OK) {
+    while ((side->status = mly_queue_pop(side->queue, 1, MLY_QUEUE_FOREVER, &item)) == MLY_OK) {
         side->sum += (uint64_t)((int *)item - items);
         side->count++;
     }

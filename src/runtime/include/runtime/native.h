@@ -81,6 +81,8 @@ enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         const struct mly_engine_options *options,
                                         enum mly_schedule_policy policy, mly_engine **out,
                                         struct mly_error *err) MLY_MUST_CHECK;
+/* What queue_capacity 0 means for a plan that wants so many batches in flight. */
+uint32_t mly__engine_queue_capacity(uint32_t processor_count, uint32_t in_flight);
 const struct mly_flow *mly__engine_flow(const mly_engine *engine);
 
 /* The last one frees what mly_engine_destroy left for requests and late callers. Thread-safe. */

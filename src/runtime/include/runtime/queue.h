@@ -24,11 +24,13 @@ void mly_queue_destroy(mly_queue *queue);
  */
 enum mly_status mly_queue_push(mly_queue *queue, void *item, bool wait) MLY_MUST_CHECK;
 /*
- * Takes the oldest item. When the queue is empty, blocks until mly_now_ns() reaches deadline_ns
- * (MLY_E_DEADLINE; a past deadline only looks), or for good with MLY_QUEUE_FOREVER. MLY_E_CLOSED
- * when it is closed and empty.
+ * Takes the oldest item. Blocks until the queue holds `least` of them (at least 1; more wakes a
+ * taker once for many, and is for queues with one taker) or mly_now_ns() reaches deadline_ns; a past
+ * deadline only looks, MLY_QUEUE_FOREVER never comes. MLY_E_DEADLINE when it is empty then;
+ * MLY_E_CLOSED when it is closed and empty.
  */
-enum mly_status mly_queue_pop(mly_queue *queue, int64_t deadline_ns, void **item) MLY_MUST_CHECK;
+enum mly_status mly_queue_pop(mly_queue *queue, size_t least, int64_t deadline_ns,
+                              void **item) MLY_MUST_CHECK;
 /* Refuses further items and wakes everybody; what is in it can still be taken. */
 void mly_queue_close(mly_queue *queue);
 size_t mly_queue_length(mly_queue *queue);
