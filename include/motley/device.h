@@ -43,7 +43,8 @@ MLY_API void mly_machine_destroy(mly_machine *machine);
  */
 struct mly_processor {
     char id[64];   /* "cpu:0-3", "cuda:0" */
-    char kind[32]; /* "cpu", "cuda", "edgetpu": the row of the cost table */
+    char kind[32]; /* "cpu", "cuda", "edgetpu", "p100": the row of the cost table */
+    bool modelled; /* not here: its times are worked out from a device file */
     bool usable;
     char reason[192];      /* why not usable; "" when usable */
     char description[128]; /* "AMD EPYC, 2 cores, 32 MiB L3" */
