@@ -10,8 +10,10 @@
  *   3. Deliver in order of submission.
  *   4. Do not wake for every batch: with more than two per processor in flight, once for half of
  *      them. Short batches would otherwise lose as much time to being handed over as they take.
- *   5. Throughput without filling and draining: from the completion that first had all lanes full
- *      behind it to the last one that was followed by a full set.
+ *   5. Throughput without filling and draining: the rates at which processors finished the last
+ *      segment, each from its first completion to its last one before submitting ended, summed up.
+ *      (Counting all completions between two moments would be off by up to a batch per processor:
+ *      equal processors finish together.)
  */
 #include "runtime/measure.h"
 
@@ -38,6 +40,12 @@ struct lane {
     int64_t done_ns; /* written by the engine's thread before the lane goes into the queue */
 };
 
+/* (5) Of one processor. What came after the last submission is still `pending`. */
+struct departures {
+    int64_t first_ns, last_ns, pending_ns; /* first_ns 0: none yet */
+    uint64_t samples, pending_samples;     /* after the first */
+};
+
 enum { SERIES_LATENCY, SERIES_EXECUTION, SERIES_QUEUE, SERIES_COUNT };
 
 struct stream {
@@ -54,8 +62,7 @@ struct stream {
     mly_queue *finished;
     int64_t started_ns, last_done_ns, last_progress_ns;
     struct mly_engine_stats before, after;
-    uint64_t steady_from_batches, steady_from_samples, steady_to_batches, steady_to_samples;
-    int64_t steady_from_ns, steady_to_ns;
+    struct departures *departures; /* [processor_count] */
     double *series[SERIES_COUNT];
     size_t series_capacity[SERIES_COUNT], series_length;
     struct mly_random random;
@@ -139,6 +146,10 @@ static void submit_one(struct stream *stream)
     }
     stream->next++;
     stream->in_flight++;
+    for (uint32_t p = 0; p < flow->processor_count; p++) { /* (5) */
+        stream->departures[p].last_ns = stream->departures[p].pending_ns;
+        stream->departures[p].samples = stream->departures[p].pending_samples;
+    }
 }
 
 static void submit(struct stream *stream)
@@ -181,6 +192,37 @@ static size_t place(struct stream *stream)
     return at < SAMPLES_MAX ? (size_t)at : SIZE_MAX;
 }
 
+/* (5) */
+static void depart(struct stream *stream, const struct lane *lane)
+{
+    const struct mly_flow *flow = mly__engine_flow(stream->engine);
+    uint32_t processor = lane->request->tasks[flow->segment_count - 1].processor;
+    struct departures *departures = &stream->departures[processor];
+    if (departures->first_ns == 0) {
+        departures->first_ns = departures->pending_ns = lane->done_ns;
+        return;
+    }
+    departures->pending_samples += lane->samples;
+    if (lane->done_ns > departures->pending_ns)
+        departures->pending_ns = lane->done_ns;
+}
+
+/* (5) 0 when a processor has finished too few. */
+static double steady_rate(const struct stream *stream)
+{
+    double rate = 0;
+    for (uint32_t p = 0; p < mly__engine_flow(stream->engine)->processor_count; p++) {
+        const struct departures *departures = &stream->departures[p];
+        if (departures->first_ns == 0)
+            continue;
+        if (departures->samples == 0 || departures->last_ns <= departures->first_ns)
+            return 0;
+        rate += (double)departures->samples * 1e9 /
+                (double)(departures->last_ns - departures->first_ns);
+    }
+    return rate;
+}
+
 static void count_in(struct stream *stream, const struct lane *lane)
 {
     struct mly_measure_result *result = stream->result;
@@ -188,16 +230,7 @@ static void count_in(struct stream *stream, const struct lane *lane)
     result->samples += lane->samples;
     if (lane->done_ns > stream->last_done_ns)
         stream->last_done_ns = lane->done_ns;
-    if (result->batches == stream->options->in_flight) { /* (5) */
-        stream->steady_from_batches = result->batches;
-        stream->steady_from_samples = result->samples;
-        stream->steady_from_ns = stream->last_done_ns;
-    }
-    if (stream->in_flight + 1 >= stream->options->in_flight) {
-        stream->steady_to_batches = result->batches;
-        stream->steady_to_samples = result->samples;
-        stream->steady_to_ns = stream->last_done_ns;
-    }
+    depart(stream, lane);
     int64_t queue_ns, execute_ns, total_ns;
     mly_request_times(lane->request, &queue_ns, &execute_ns, &total_ns);
     size_t at = place(stream);
@@ -328,11 +361,7 @@ static void conclude(struct stream *stream)
     result->elapsed_ns = stream->last_done_ns - stream->started_ns;
     if (result->elapsed_ns > 0)
         result->throughput_per_s = (double)result->samples * 1e9 / (double)result->elapsed_ns;
-    int64_t steady_ns = stream->steady_to_ns - stream->steady_from_ns;
-    if (stream->steady_from_batches > 0 && steady_ns > 0 &&
-        stream->steady_to_batches >= stream->steady_from_batches + stream->options->in_flight)
-        result->steady_per_s = (double)(stream->steady_to_samples - stream->steady_from_samples) *
-                               1e9 / (double)steady_ns;
+    result->steady_per_s = steady_rate(stream);
     result->latency_ns = mly_summarise(stream->series[SERIES_LATENCY], stream->series_length);
     result->execution_ns = mly_summarise(stream->series[SERIES_EXECUTION], stream->series_length);
     result->queue_ns = mly_summarise(stream->series[SERIES_QUEUE], stream->series_length);
@@ -354,7 +383,9 @@ static enum mly_status allocate(struct stream *stream, struct mly_error *err)
     stream->lanes = mly_alloc_array(stream->lane_count, sizeof *stream->lanes);
     stream->inputs =
         mly_alloc_array(mly__engine_flow(stream->engine)->input_count, sizeof *stream->inputs);
-    if (!stream->lanes || !stream->inputs)
+    stream->departures = mly_alloc_array(mly__engine_flow(stream->engine)->processor_count,
+                                         sizeof *stream->departures);
+    if (!stream->lanes || !stream->inputs || !stream->departures)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u batches in flight",
                              stream->options->in_flight);
     for (uint32_t i = 0; i < stream->lane_count; i++)
@@ -385,6 +416,7 @@ enum mly_status mly_measure_stream(mly_engine *engine, const struct mly_measure_
     mly_queue_destroy(stream.finished);
     for (int s = 0; s < SERIES_COUNT; s++)
         mly_free(stream.series[s]);
+    mly_free(stream.departures);
     mly_free(stream.inputs);
     mly_free(stream.lanes);
     return status;
