@@ -19,7 +19,10 @@ typedef struct mly_plan mly_plan;
 /* What a plan is to be best at. */
 enum mly_objective {
     MLY_OBJECTIVE_THROUGHPUT, /* most samples per second */
-    MLY_OBJECTIVE_LATENCY     /* least time from submit to result of one batch */
+    MLY_OBJECTIVE_LATENCY,    /* least time from submit to result of one batch */
+    /* Least mean time from a sample's arrival to its result, at a given rate of arrivals. */
+    MLY_OBJECTIVE_LATENCY_AT_RATE,
+    MLY_OBJECTIVE_ENERGY /* least energy per sample */
 };
 
 /*

@@ -180,6 +180,8 @@ uint32_t mly_plan_batch(const mly_plan *plan)
 static const char *const objective_names[] = {
     [MLY_OBJECTIVE_THROUGHPUT] = "throughput",
     [MLY_OBJECTIVE_LATENCY] = "latency",
+    [MLY_OBJECTIVE_LATENCY_AT_RATE] = "latency-at-rate",
+    [MLY_OBJECTIVE_ENERGY] = "energy",
 };
 
 const char *mly_objective_name(enum mly_objective objective)
@@ -197,6 +199,8 @@ enum mly_status mly_objective_parse(const char *word, enum mly_objective *out,
             return MLY_OK;
         }
     }
-    return mly_error_set(err, MLY_E_INVALID, "'%.60s' is no objective; throughput and latency are",
+    return mly_error_set(err, MLY_E_INVALID,
+                         "'%.60s' is no objective; throughput, latency, latency-at-rate and "
+                         "energy are",
                          word);
 }

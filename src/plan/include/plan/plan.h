@@ -40,6 +40,22 @@ struct mly_prediction {
     double latency_ns;       /* median of one batch */
     double spread;           /* relative, of the throughput */
     double memory_bytes;     /* weights once, plus private memory per session */
+    double energy_j; /* of one sample, idle power of the processors used included; 0 unknown */
+    double
+        loaded_latency_ns; /* mean, with the rate that was asked for; 0: none was, infinite: too much */
+};
+
+/* What one segment of a plan gives by itself, for one batch on one of its processors. */
+struct mly_stage {
+    double execution_ns;        /* inputs there, outputs left there; mean over its processors */
+    double input_ns, output_ns; /* copies from and to the host */
+    double period_ns;           /* between batches, all its processors together */
+    double input_bytes, output_bytes;
+    double weight_bytes, on_chip_bytes, off_chip_bytes, activation_bytes; /* per processor */
+    double energy_j;  /* of one batch, above idle; 0 unknown */
+    double spread_ns; /* p90 - p10 of execution_ns */
+    bool modelled;
+    bool measured; /* just this segment was */
 };
 
 /* One alternative that a planner considered. */
@@ -101,6 +117,13 @@ enum mly_status mly_objective_parse(const char *word, enum mly_objective *out,
 enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
                                   const mly_cost_table *costs, struct mly_prediction *out,
                                   struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * What mly_plan_evaluate saw in each segment: fills stages[plan->segment_count] (caller's). Same
+ * errors. costs may be NULL where all processors are modelled.
+ */
+enum mly_status mly_plan_stages(const mly_plan *plan, const mly_model *model,
+                                const mly_cost_table *costs, struct mly_stage *stages,
+                                struct mly_error *err) MLY_MUST_CHECK;
 
 /* What every planner gets. All borrowed. */
 struct mly_plan_request {
@@ -111,6 +134,13 @@ struct mly_plan_request {
     uint32_t batch;            /* 0: choose among the measured ones */
     double memory_limit_bytes; /* 0: the machine's */
     uint32_t groups;           /* core groups the user fixed; 0: any number */
+    /*
+     * Processors that the plan may use, as mly_machine_select gives them; NULL: the box's CPU. With
+     * modelled processors only, costs may be NULL.
+     */
+    const struct mly_processor_list *processors;
+    uint32_t segments_max; /* 0: any number */
+    double rate_per_s;     /* samples arriving; with MLY_OBJECTIVE_LATENCY_AT_RATE */
 };
 
 struct mly_planner {
