@@ -111,6 +111,10 @@ MLY_API enum mly_status mly_machine_group(const mly_machine *machine, enum mly_g
  *   cpu:by=numa             or package, cache, core
  *   cpu:smt, cpu:…:smt      every hardware thread of the cores, not only the first
  *   cuda:0, edgetpu:0, …    a device; without number the first
+ *   p100, p100:2            a modelled processor: the name of a device file (docs/howto/modelled.md)
+ *   edgetpu-pcie*4          four of them, edgetpu-pcie:0 to edgetpu-pcie:3
+ *
+ * What is really a kind of processor is never taken for a modelled one of equal name.
  *
  * *out: free with mly_processor_list_fini.
  *

@@ -3,10 +3,12 @@
  *
  *   specification = item { "," item }
  *   item          = "cpu" [ ":" cpus | { ":" option } ]  |  kind [ ":" index ]
+ *                 | modelled [ ":" index | "*" count ]
  *   cpus          = range { "+" range } | "0x" mask      range = number [ "-" number [ ":" step ] ]
  *   option        = "groups=" N | "threads=" T | "by=" ( numa | package | cache | core ) | "smt"
  *
- * At most one of groups, threads and by; blanks around items are skipped.
+ * At most one of groups, threads and by; blanks around items are skipped. modelled is the name of a
+ * device file that is no kind of processor itself.
  */
 #include "device/internal.h"
 
@@ -16,6 +18,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "device/modelled.h"
+
+#define MODELLED_MAX 1024 /* of one kind */
 
 struct selection {
     const mly_machine *machine;
@@ -257,6 +262,40 @@ static enum mly_status add_cpus(struct selection *selection, struct word item,
 
 /* --- other kinds --- */
 
+/* Decimal digits; none are 0. MLY_E_INVALID, with an id as an example, for anything else. */
+static enum mly_status read_index(struct selection *selection, struct word word,
+                                  const char *example, uint32_t *out)
+{
+    uint32_t index = 0;
+    for (size_t i = 0; i < word.length; i++) {
+        char c = selection->spec[word.at + i];
+        if (!isdigit((unsigned char)c) || index > MLY__MAX_CPU)
+            return mly_error_set(selection->err, MLY_E_INVALID,
+                                 "column %zu: '%.*s' is no number of a device, such as %s",
+                                 WORD(selection, word), example);
+        index = index * 10 + (uint32_t)(c - '0');
+    }
+    *out = index;
+    return MLY_OK;
+}
+
+/* Appends a processor that owns no list of CPUs, unless it is there already. */
+static enum mly_status append(struct selection *selection, const struct mly_processor *device,
+                              struct word item)
+{
+    for (size_t i = 0; i < selection->chosen.list.count; i++)
+        if (strcmp(selection->chosen.list.items[i].id, device->id) == 0)
+            return mly_error_set(selection->err, MLY_E_INVALID,
+                                 "column %zu: '%.*s': %s is named twice", WORD(selection, item),
+                                 device->id);
+    struct mly_processor *next = reserve_next(selection);
+    if (!next)
+        return MLY_E_NO_MEMORY;
+    *next = *device;
+    selection->chosen.list.count++;
+    return MLY_OK;
+}
+
 /* One of the rows of a kind; a row without an index stands for a kind that is absent. */
 static enum mly_status add_device(struct selection *selection, size_t kind, struct word item,
                                   struct word arguments)
@@ -270,15 +309,9 @@ static enum mly_status add_device(struct selection *selection, size_t kind, stru
     if (!strchr(first->id, ':'))
         return mly_error_set(selection->err, MLY_E_ABSENT, "column %zu: '%.*s': %s",
                              WORD(selection, item), first->reason);
-    uint32_t index = 0;
-    for (size_t i = 0; i < arguments.length; i++) {
-        char c = selection->spec[arguments.at + i];
-        if (!isdigit((unsigned char)c) || index > MLY__MAX_CPU)
-            return mly_error_set(selection->err, MLY_E_INVALID,
-                                 "column %zu: '%.*s' is no number of a device, such as %s",
-                                 WORD(selection, arguments), first->id);
-        index = index * 10 + (uint32_t)(c - '0');
-    }
+    uint32_t index;
+    if ((status = read_index(selection, arguments, first->id, &index)))
+        return status;
     if (index >= probed->list.count)
         return mly_error_set(
             selection->err, MLY_E_ABSENT,
@@ -288,28 +321,82 @@ static enum mly_status add_device(struct selection *selection, size_t kind, stru
     if (!device->usable)
         return mly_error_set(selection->err, MLY_E_ABSENT, "column %zu: '%.*s' (%s): %s",
                              WORD(selection, item), device->description, device->reason);
-    for (size_t i = 0; i < selection->chosen.list.count; i++)
-        if (strcmp(selection->chosen.list.items[i].id, device->id) == 0)
-            return mly_error_set(selection->err, MLY_E_INVALID, "column %zu: '%.*s' is named twice",
-                                 WORD(selection, item));
-    struct mly_processor *next = reserve_next(selection);
-    if (!next)
-        return MLY_E_NO_MEMORY;
-    *next = *device; /* devices have no list of CPUs that two could own */
-    selection->chosen.list.count++;
-    return MLY_OK;
+    return append(selection, device, item); /* devices have no list of CPUs that two could own */
 }
 
+/* "p100", "p100:2" or "p100*4" (numbers 0 to 3): processors that are not here. */
+static enum mly_status add_modelled(struct selection *selection,
+                                    const struct mly_device_model *model, struct word item,
+                                    struct word kind)
+{
+    char example[48];
+    uint32_t first = 0, count = 1, number;
+    const size_t used = kind.length + (item.length > kind.length);
+    const struct word rest = {item.at + used, item.length - used};
+    snprintf(example, sizeof example, "%s:0", model->name);
+    enum mly_status status = read_index(selection, rest, example, &number);
+    if (status)
+        return status;
+    if (selection->spec[item.at + kind.length] == '*' && item.length > kind.length) {
+        if (rest.length == 0 || number == 0 || number > MODELLED_MAX)
+            return mly_error_set(selection->err, MLY_E_INVALID,
+                                 "column %zu: '%.*s': a number from 1 to %d is wanted after '*'",
+                                 WORD(selection, item), MODELLED_MAX);
+        count = number;
+    } else {
+        first = number;
+        if (first >= MODELLED_MAX)
+            return mly_error_set(selection->err, MLY_E_INVALID,
+                                 "column %zu: '%.*s': modelled processors count from 0 to %d",
+                                 WORD(selection, item), MODELLED_MAX - 1);
+    }
+    for (uint32_t i = 0; !status && i < count; i++) {
+        struct mly_processor processor = {.modelled = true, .usable = true, .numa_node = -1};
+        snprintf(processor.id, sizeof processor.id, "%s:%" PRIu32, model->name, first + i);
+        snprintf(processor.kind, sizeof processor.kind, "%s", model->name);
+        snprintf(processor.description, sizeof processor.description, "%s", model->description);
+        processor.memory_bytes =
+            (uint64_t)(model->memory_bytes > 0 ? model->memory_bytes : model->on_chip_bytes);
+        status = append(selection, &processor, item);
+    }
+    return status;
+}
+
+/* Names of what is known, and what is wrong with device files: one of those may have been meant. */
 static enum mly_status unknown_kind(struct selection *selection, struct word item)
 {
-    char known[128] = "cpu";
-    for (size_t i = 0; i < mly__kind_count; i++) {
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, ", %s", mly__kinds[i].name);
-    }
-    return mly_error_set(selection->err, MLY_E_INVALID,
-                         "column %zu: '%.*s' is no kind of processor; known are %s",
-                         WORD(selection, item), known);
+    char known[512] = "cpu", *word = NULL;
+    const struct mly_device_model *model;
+    size_t used = strlen(known);
+    enum mly_status status = mly_device_models_load(&word, selection->err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < mly__kind_count && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, ", %s", mly__kinds[i].name);
+    for (size_t i = 0; (model = mly_device_model_at(i)) && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
+                                 i ? ", " : "; modelled: ", model->name);
+    status =
+        mly_error_set(selection->err, MLY_E_INVALID,
+                      "column %zu: '%.*s' is no kind of processor; known are %s%s%s",
+                      WORD(selection, item), known, word ? "; left out: " : "", word ? word : "");
+    mly_free(word);
+    return status;
+}
+
+/* The device file of that name; *out is NULL if there is none. */
+static enum mly_status find_modelled(struct selection *selection, struct word kind,
+                                     const struct mly_device_model **out)
+{
+    const struct mly_device_model *model = NULL;
+    enum mly_status status = mly_device_models_load(NULL, selection->err);
+    if (status)
+        return status;
+    for (size_t i = 0; (model = mly_device_model_at(i)); i++)
+        if (word_is(selection, kind, model->name))
+            break;
+    *out = model;
+    return MLY_OK;
 }
 
 /* --- items --- */
@@ -344,10 +431,21 @@ static enum mly_status add_item(struct selection *selection, struct word item)
         return mly_error_set(selection->err, MLY_E_UNSUPPORTED,
                              "column %zu: '%.*s': motley has no back end for remote servers yet",
                              WORD(selection, item));
+    if (star && !colon)
+        kind.length = (size_t)(star - text);
     for (size_t i = 0; i < mly__kind_count; i++)
         if (word_is(selection, kind, mly__kinds[i].name))
-            return add_device(selection, i, item, arguments);
-    return unknown_kind(selection, item);
+            return star ? mly_error_set(selection->err, MLY_E_INVALID,
+                                        "column %zu: '%.*s': only modelled processors can be "
+                                        "multiplied; write %s:0,%s:1",
+                                        WORD(selection, item), mly__kinds[i].name,
+                                        mly__kinds[i].name)
+                        : add_device(selection, i, item, arguments);
+    const struct mly_device_model *model;
+    enum mly_status status = find_modelled(selection, kind, &model);
+    if (status)
+        return status;
+    return model ? add_modelled(selection, model, item, kind) : unknown_kind(selection, item);
 }
 
 enum mly_status mly_machine_select(const mly_machine *machine, const char *spec,

@@ -42,6 +42,10 @@ static void specifications_are_understood(void **state)
         {"cpu:by=numa", "cpu:0-14:2 cpu:16-30:2"},
         {"cpu:by=cache:smt", "cpu:0-7 cpu:8-15 cpu:16-23 cpu:24-31"},
         {"cpu:threads=12", "cpu:0-22:2"},
+        {"p100", "p100:0"},
+        {"p100:3, p100", "p100:3 p100:0"},
+        {"edgetpu-pcie*4", "edgetpu-pcie:0 edgetpu-pcie:1 edgetpu-pcie:2 edgetpu-pcie:3"},
+        {"roofline*1,cpu:groups=2,p100", "roofline:0 cpu:0-14:2 cpu:16-30:2 p100:0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct mly_error err = {0};
@@ -59,6 +63,25 @@ static void specifications_are_understood(void **state)
     struct mly_processor_list list = {0};
     expect_ok(mly_machine_select(machine, "cpu:by=core", &list, &err), err);
     assert_int_equal(list.count, 16);
+    mly_processor_list_fini(&list);
+}
+
+static void modelled_processors_say_so(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    struct mly_processor_list list = {0};
+    expect_ok(mly_machine_select(machine, "p100*2,cpu:0", &list, &err), err);
+    assert_int_equal(list.count, 3);
+    for (size_t i = 0; i < 2; i++) {
+        const struct mly_processor *processor = &list.items[i];
+        assert_string_equal(processor->kind, "p100");
+        assert_true(processor->modelled && processor->usable);
+        assert_int_equal(processor->memory_bytes, UINT64_C(16) << 30);
+        assert_non_null(strstr(processor->description, "P100"));
+        assert_null(processor->cpus);
+    }
+    assert_false(list.items[2].modelled);
     mly_processor_list_fini(&list);
 }
 
@@ -113,6 +136,20 @@ static void the_rest_is_refused_with_word_and_column(void **state)
         {"cuda:0", MLY_E_ABSENT, "column 1: 'cuda:0': absent: a synthetic machine has only CPUs"},
         {"edgetpu", MLY_E_ABSENT, "absent"},
         {"remote:host:8001", MLY_E_UNSUPPORTED, "remote servers"},
+        {"gpu", MLY_E_INVALID, "; modelled: edgetpu-pcie, edgetpu-usb2"},
+        {"p100*", MLY_E_INVALID, "column 1: 'p100*': a number from 1 to 1024 is wanted after '*'"},
+        {"p100*0", MLY_E_INVALID, "a number from 1 to 1024"},
+        {"cpu:0,p100*1025", MLY_E_INVALID, "column 7: 'p100*1025': a number from 1 to 1024"},
+        {"p100*-1", MLY_E_INVALID, "'-1' is no number of a device, such as p100:0"},
+        {"p100*99999999999999999999", MLY_E_INVALID, "is no number"},
+        {"p100:", MLY_E_INVALID, "nothing follows ':'"},
+        {"p100:x", MLY_E_INVALID, "column 6: 'x' is no number of a device, such as p100:0"},
+        {"p100:1024", MLY_E_INVALID, "modelled processors count from 0 to 1023"},
+        {"p100:0*2", MLY_E_INVALID, "'0*2' is no number"},
+        {"p100*2:0", MLY_E_INVALID, "'p100*2:0' is no kind"},
+        {"p100*2,p100:1", MLY_E_INVALID, "column 8: 'p100:1': p100:1 is named twice"},
+        {"p1000", MLY_E_INVALID, "'p1000' is no kind"},
+        {"edgetpu*2", MLY_E_INVALID, "write edgetpu:0,edgetpu:1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct mly_error err;
@@ -145,7 +182,7 @@ static void every_allocation_may_fail(void **state)
         mly_alloc_fail_once(n);
         uint64_t before = mly_alloc_count();
         enum mly_status status =
-            mly_machine_select(machine, "cpu:1+3+5,cpu:8,cpu:10,cpu:12", &list, &err);
+            mly_machine_select(machine, "cpu:1+3+5,cpu:8,p100*3,cpu:12", &list, &err);
         uint64_t made = mly_alloc_count() - before;
         mly_alloc_fail_after(0);
         mly_processor_list_fini(&list);
@@ -170,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest cases[] = {
         cmocka_unit_test(specifications_are_understood),
+        cmocka_unit_test(modelled_processors_say_so),
         cmocka_unit_test(the_rest_is_refused_with_word_and_column),
         cmocka_unit_test(long_input_is_refused),
         cmocka_unit_test(every_allocation_may_fail),

@@ -161,6 +161,10 @@ enum mly_status mly__cuda_list(const struct mly__cuda_api *api,
 enum mly_status mly__cuda_probe(const mly_machine *machine,
                                 struct mly__builder *builder) MLY_MUST_CHECK;
 
+/* modelled_folders.c: for tests: the next question reads device files again; nobody may hold a model
+ * meanwhile. */
+void mly__device_models_forget(void);
+
 /* True when some PCI device of the vendor ("0x10de") has a class that begins with class_prefix
  * ("0x03"). */
 bool mly__pci_has(const char *root, const char *vendor, const char *class_prefix);
