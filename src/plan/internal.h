@@ -22,6 +22,7 @@
 /* --- plan.c --- */
 
 void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t count);
+void mly__plan_runs_free(mly_plan *plan);
 
 /* --- text.c --- */
 
@@ -47,6 +48,21 @@ char *mly__plan_explain(const mly_plan *plan);
  */
 struct mly_cost_config mly__plan_config(const mly_plan *plan, uint32_t processor, uint32_t groups);
 
+/* Is it one whose times come from a device file? */
+bool mly__plan_is_modelled(const struct mly_plan_processor *processor);
+
+/* --- queueing.c --- */
+
+/*
+ * Mean time from a sample's arrival to its result, when samples arrive at random (Poisson) at a rate
+ * and wait for a full batch and for a processor. latency_ns: of one batch that waits for nothing;
+ * servers: processors that share the slowest stage. Infinite when the rate is too much.
+ */
+double mly__queue_latency_ns(double rate_per_s, uint32_t batch, uint32_t servers,
+                             double throughput_per_s, double latency_ns, double spread);
+/* The same for a plan that is for a rate; 0 for others. */
+double mly__plan_loaded_ns(const mly_plan *plan, const struct mly_prediction *prediction);
+
 /* --- memory.c --- */
 
 /*
@@ -64,6 +80,11 @@ enum mly_status mly__plan_memory(const mly_plan *plan, const mly_model *model,
 enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch,
                                        struct mly__plan_memory *out,
                                        struct mly_error *err) MLY_MUST_CHECK;
+
+/* Peak of the activations of a segment of these nodes (ascending). O(nodes and tensors). */
+enum mly_status mly__plan_peak(const struct mly_graph *graph, const struct mly_shape *shapes,
+                               const uint32_t *nodes, uint32_t count, double *out,
+                               struct mly_error *err) MLY_MUST_CHECK;
 
 /*
  * What an entry of the whole model says of a plan that is just this configuration. memory: of one

@@ -151,6 +151,38 @@ static double segment_peak(const struct mly_graph *graph, const struct mly_shape
     return peak;
 }
 
+static enum mly_status lifetimes_init(struct lifetimes *lives, const struct mly_graph *graph,
+                                      struct mly_error *err)
+{
+    lives->last = mly_alloc_array((size_t)graph->tensor_count + 1, sizeof *lives->last);
+    lives->touched = mly_alloc_array((size_t)graph->tensor_count + 1, sizeof *lives->touched);
+    if (!lives->last || !lives->touched)
+        return no_memory(graph, err);
+    for (uint32_t i = 0; i < graph->tensor_count; i++)
+        lives->last[i] = MLY_NO_INDEX;
+    return MLY_OK;
+}
+
+static void lifetimes_fini(struct lifetimes *lives)
+{
+    mly_free(lives->last);
+    mly_free(lives->touched);
+}
+
+enum mly_status mly__plan_peak(const struct mly_graph *graph, const struct mly_shape *shapes,
+                               const uint32_t *nodes, uint32_t count, double *out,
+                               struct mly_error *err)
+{
+    const struct mly_plan_segment segment = {.nodes = (uint32_t *)(uintptr_t)nodes,
+                                             .node_count = count};
+    struct lifetimes lives = {0};
+    enum mly_status status = lifetimes_init(&lives, graph, err);
+    if (!status)
+        *out = segment_peak(graph, shapes, &segment, &lives);
+    lifetimes_fini(&lives);
+    return status;
+}
+
 static bool is_whole(const mly_plan *plan, const struct mly_graph *graph)
 {
     return plan->segment_count == 1 &&
@@ -174,23 +206,16 @@ enum mly_status mly__plan_memory(const mly_plan *plan, const mly_model *model,
     status = bind_shapes(model, plan->batch, &shapes, err);
     if (status)
         return status;
-    struct lifetimes lives = {
-        .last = mly_alloc_array(graph->tensor_count, sizeof *lives.last),
-        .touched = mly_alloc_array(graph->tensor_count, sizeof *lives.touched),
-    };
-    if (lives.last && lives.touched) {
-        for (uint32_t i = 0; i < graph->tensor_count; i++)
-            lives.last[i] = MLY_NO_INDEX;
+    struct lifetimes lives = {0};
+    status = lifetimes_init(&lives, graph, err);
+    if (!status) {
         whole.activation_bytes = 0;
         for (uint32_t i = 0; i < plan->segment_count; i++)
             whole.activation_bytes += segment_peak(graph, shapes, &plan->segments[i], &lives) *
                                       plan->segments[i].processor_count;
         *out = whole;
-    } else {
-        status = no_memory(graph, err);
     }
-    mly_free(lives.last);
-    mly_free(lives.touched);
+    lifetimes_fini(&lives);
     mly_free(shapes);
     return status;
 }

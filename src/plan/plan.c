@@ -37,6 +37,15 @@ void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t c
     mly_free(candidates);
 }
 
+void mly__plan_runs_free(mly_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->run_count; i++)
+        mly_free(plan->runs[i].reason);
+    mly_free(plan->runs);
+    plan->runs = NULL;
+    plan->run_count = 0;
+}
+
 void mly_plan_destroy(mly_plan *plan)
 {
     if (!plan)
@@ -54,6 +63,8 @@ void mly_plan_destroy(mly_plan *plan)
     mly_free(plan->ladder);
     mly_free(plan->model_path);
     mly_free(plan->why);
+    mly_free(plan->note);
+    mly__plan_runs_free(plan);
     mly_free(plan);
 }
 
@@ -135,13 +146,16 @@ enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_er
     if (!copy)
         goto fail;
     *copy = *plan;
-    copy->model_path = copy->why = NULL;
+    copy->model_path = copy->why = copy->note = NULL;
+    copy->runs = NULL;
+    copy->run_count = 0;
     copy->ladder = NULL;
     copy->processors = NULL;
     copy->segments = NULL;
     copy->candidates = NULL;
     copy->processor_count = copy->segment_count = copy->candidate_count = 0;
     if (!dup_text(plan->model_path, &copy->model_path) || !dup_text(plan->why, &copy->why) ||
+        !dup_text(plan->note, &copy->note) ||
         !dup_numbers(plan->ladder, plan->ladder_count, &copy->ladder) ||
         !dup_processors(plan, copy) || !dup_segments(plan, copy) || !dup_candidates(plan, copy))
         goto fail;

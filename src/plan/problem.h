@@ -59,6 +59,7 @@ struct mly__class {
     double segment_ns;             /* what every run of a segment takes besides its nodes */
     double memory_bytes;           /* of one processor's memory space; 0: unlimited or the host's */
     bool in_host_memory;           /* nothing is copied to or from it */
+    bool exclusive; /* one segment on each processor: it keeps that one's weights on its chip */
     /*
      * Copies run beside computing: a stage is as slow as the slowest of input, execution and output.
      * Otherwise their sum.
@@ -196,11 +197,12 @@ struct mly__builder {
     const struct mly__problem *problem;
     const struct mly__class *class;
     uint32_t class_index;
-    uint32_t unit_count; /* in the set */
-    bool *has;           /* by unit */
-    uint32_t *inside;    /* by crossing: how many of its consumers are in the set */
-    uint32_t refused;    /* units of the set that the class cannot compute */
-    double input_bytes, output_bytes, input_ns, output_ns;
+    uint32_t unit_count;                /* in the set */
+    bool *has;                          /* by unit */
+    uint32_t *inside;                   /* by crossing: how many of its consumers are in the set */
+    uint32_t refused;                   /* units of the set that the class cannot compute */
+    uint32_t input_count, output_count; /* crossings that come in and go out */
+    double input_bytes, output_bytes;
     struct mly__load sum; /* activation_bytes: the largest of those added since the set was empty */
 };
 
@@ -222,9 +224,9 @@ struct mly__layout {
     uint32_t part_count;
     uint32_t (*replicas)[MLY__CLASSES_MAX]; /* by part and class: processors that run it */
     /*
-     * Parts may share processors (`shared`): then replicas are how many of the class's processors, from
-     * the first, hold it. Otherwise every processor has one part, and counts add up to no more than
-     * there are.
+     * Parts may share processors of classes that are not exclusive (`shared`): then replicas are how
+     * many of the class's processors, from the first, hold it. Otherwise every processor has one part,
+     * and counts add up to no more than there are.
      */
     bool shared;
 };
@@ -264,6 +266,36 @@ enum mly_status mly__plan_add_candidate(mly_plan *plan, const char *description,
                                         const char *planner,
                                         const struct mly_prediction *prediction, bool chosen,
                                         struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * --- the frame of planners of several segments ---
+ */
+
+#define MLY__FOUND_MAX 32u
+
+/* What a planner found in one problem. */
+struct mly__found {
+    struct mly__layout layouts[MLY__FOUND_MAX]; /* owned; in any order */
+    uint32_t count;
+    char note[256]; /* what was proved or given up, as a clause; "" for nothing */
+};
+/* Adds a copy of the layout, unless an equal one is there or there are too many. */
+enum mly_status mly__found_add(struct mly__found *found, const struct mly__problem *problem,
+                               const struct mly__layout *layout,
+                               struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Finds layouts for the problem's request (objective, segments_max). MLY_E_LIMIT when the problem is
+ * too large for it, MLY_E_UNSUPPORTED when it is not made for it.
+ */
+typedef enum mly_status mly__find(const struct mly__problem *problem, struct mly__found *found,
+                                  struct mly_error *err);
+/*
+ * What a planner's `make` does: problems for every batch size that fits the request, `find` in each,
+ * and the whole model on each kind of processor and on all, as plans; the best wins by the rule of
+ * choose.c. Its note goes to the plan's.
+ */
+enum mly_status mly__plan_by(const struct mly_plan_request *request, const char *planner,
+                             mly__find *find, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
 
 /*
  * --- what no plan can beat ---

@@ -75,8 +75,9 @@ struct mly_plan {
     char runtime[64];
     char planner[16];
     enum mly_objective objective;
-    uint32_t batch;   /* samples per task */
-    uint32_t *ladder; /* batch sizes to warm, ascending; holds `batch` */
+    double rate_per_s; /* of arrivals that it is for; 0: none */
+    uint32_t batch;    /* samples per task */
+    uint32_t *ladder;  /* batch sizes to warm, ascending; holds `batch` */
     uint32_t ladder_count;
     uint32_t in_flight; /* batches in flight that keep every processor busy */
     struct mly_plan_processor *processors;
@@ -87,6 +88,20 @@ struct mly_plan {
     struct mly_plan_candidate *candidates; /* best first */
     uint32_t candidate_count;
     char *why; /* a sentence: why this one won */
+    char *
+        note; /* what its planner proved or gave up: "no plan is more than 0.8 % faster"; NULL: nothing */
+    /* What `auto` tried, in the order it did; not kept in files. */
+    struct mly_plan_run *runs;
+    uint32_t run_count;
+};
+
+/* One planner's turn in `auto`. */
+struct mly_plan_run {
+    char planner[16];
+    bool made;
+    int64_t elapsed_ns;
+    struct mly_prediction prediction; /* if it made a plan */
+    char *reason;                     /* why not, else what it made; owned */
 };
 
 /* New plan with everything empty, for model and machine identity; planners fill it in. */
