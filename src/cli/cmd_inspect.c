@@ -5,9 +5,9 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/file.h"
-#include "inspect_dot.h"
 #include "internal.h"
 #include "model/graph.h"
+#include "plan/dot.h"
 
 #define DOT_BYTES_MAX ((size_t)256 << 20)
 
@@ -333,7 +333,7 @@ static int write_dot(const struct cli_common *common, const struct inspection *i
 {
     struct mly_error err = {0};
     struct mly_buffer text = {.max_bytes = DOT_BYTES_MAX};
-    enum mly_status status = cli_dot_format(it->graph, it->shapes, &text, &err);
+    enum mly_status status = mly_dot_graph(it->graph, it->shapes, &text, &err);
     int exit_status = CLI_EXIT_OK;
     if (status == MLY_OK && strcmp(file, "-") == 0) {
         fwrite(text.data, 1, text.length, stdout);

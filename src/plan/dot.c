@@ -1,14 +1,11 @@
 /* A graph in Graphviz's language: operators coloured by kind, shapes at the edges, fusion groups in boxes. */
-#include "inspect_dot.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "dot_private.h"
 #include "model/cut.h"
-
-/* Boxes around groups make larger pictures unreadable, and dot slow. */
-#define CLUSTERED_NODES_MAX 300
+#include "plan/dot.h"
 
 /* Colours by kind of operator; the words stand between spaces. */
 static const struct {
@@ -36,8 +33,7 @@ static const char *colour_of(const struct mly_graph_node *node)
     return "#eeeeee";
 }
 
-/* Text within quotes. */
-static enum mly_status put_text(struct mly_buffer *out, const char *text)
+enum mly_status mly__dot_text(struct mly_buffer *out, const char *text)
 {
     enum mly_status status = MLY_OK;
     for (; *text && status == MLY_OK; text++) {
@@ -56,11 +52,11 @@ static enum mly_status put_node(const struct mly_graph *graph, uint32_t index,
     const struct mly_graph_node *node = &graph->nodes[index];
     enum mly_status status = mly_buffer_printf(out, "  n%u [label=\"", index);
     if (status == MLY_OK)
-        status = put_text(out, node->op_type);
+        status = mly__dot_text(out, node->op_type);
     if (status == MLY_OK)
         status = mly_buffer_printf(out, "\", tooltip=\"");
     if (status == MLY_OK)
-        status = put_text(out, node->label);
+        status = mly__dot_text(out, node->label);
     return status == MLY_OK ? mly_buffer_printf(out, "\", fillcolor=\"%s\"];\n", colour_of(node))
                             : status;
 }
@@ -98,7 +94,7 @@ static enum mly_status put_edges(const struct mly_graph *graph, const struct mly
     if (tensor->producer == MLY_NO_INDEX || tensor->is_output) {
         status = mly_buffer_printf(out, "  t%u [shape=ellipse, fillcolor=white, label=\"", index);
         if (status == MLY_OK)
-            status = put_text(out, tensor->name);
+            status = mly__dot_text(out, tensor->name);
         if (status == MLY_OK)
             status = mly_buffer_printf(out, "\"];\n");
     }
@@ -110,15 +106,15 @@ static enum mly_status put_edges(const struct mly_graph *graph, const struct mly
     return status;
 }
 
-enum mly_status cli_dot_format(const struct mly_graph *graph, const struct mly_shape *shapes,
-                               struct mly_buffer *out, struct mly_error *err)
+enum mly_status mly_dot_graph(const struct mly_graph *graph, const struct mly_shape *shapes,
+                              struct mly_buffer *out, struct mly_error *err)
 {
     uint32_t *group_of_node = mly_alloc_array((size_t)graph->node_count + 1, sizeof(uint32_t));
     uint32_t group_count = 0;
     if (!group_of_node)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
     enum mly_status status = MLY_OK;
-    const bool clustered = graph->node_count <= CLUSTERED_NODES_MAX;
+    const bool clustered = graph->node_count <= MLY__DOT_NODES_MAX;
     if (clustered)
         status = mly_graph_fusion_groups(graph, MLY_CUT_BETWEEN_PATTERNS, group_of_node,
                                          &group_count, err);
