@@ -65,3 +65,8 @@ double mly_random_normal(struct mly_random *random)
     } while (s >= 1 || s == 0);
     return u * sqrt(-2 * natural_log(s) / s);
 }
+
+double mly_random_exponential(struct mly_random *random)
+{
+    return -natural_log(1 - mly_random_uniform(random)); /* of a number in (0, 1] */
+}

@@ -16,5 +16,7 @@ double mly_random_uniform(struct mly_random *random);
 uint64_t mly_random_below(struct mly_random *random, uint64_t bound);
 /* Standard normal. */
 double mly_random_normal(struct mly_random *random);
+/* Exponential with mean 1. */
+double mly_random_exponential(struct mly_random *random);
 
 #endif

@@ -1,0 +1,43 @@
+/* Service times of a virtual run, drawn from what is known of each segment on each processor. */
+#ifndef MLY_RUNTIME_VIRTUAL_SERVICE_H
+#define MLY_RUNTIME_VIRTUAL_SERVICE_H
+
+#include "base/random.h"
+#include "runtime/virtual.h"
+
+#define MLY__SERVICE_VALUES 1024u /* a power of two */
+
+/* A segment on a processor. */
+struct mly__service {
+    enum mly_virtual_spread spread;
+    int64_t fixed_ns; /* MLY_VIRTUAL_EXACT */
+    double mean_ns;   /* MLY_VIRTUAL_EXPONENTIAL */
+    int64_t *values;  /* MLY_VIRTUAL_LOGNORMAL: [MLY__SERVICE_VALUES], borrowed from the table */
+    int64_t first_ns; /* added to the next task, then 0 */
+};
+
+/* [segment_count][processor_count] of one run. */
+struct mly__services {
+    struct mly__service *items;
+    int64_t *values; /* behind all items */
+};
+/* costs[count]. MLY_E_NO_MEMORY; fini in every case. */
+enum mly_status mly__services_init(struct mly__services *services,
+                                   const struct mly_virtual_cost *costs, size_t count,
+                                   struct mly_error *err) MLY_MUST_CHECK;
+void mly__services_fini(struct mly__services *services);
+
+/* Time of the next task, at least 1 ns, so that time goes on. */
+static inline int64_t mly__service_draw(struct mly__service *service, struct mly_random *random)
+{
+    int64_t ns = service->fixed_ns;
+    if (service->spread == MLY_VIRTUAL_LOGNORMAL)
+        ns = service->values[mly_random_next(random) & (MLY__SERVICE_VALUES - 1)];
+    else if (service->spread == MLY_VIRTUAL_EXPONENTIAL)
+        ns = (int64_t)(service->mean_ns * mly_random_exponential(random));
+    ns += service->first_ns;
+    service->first_ns = 0;
+    return ns > 0 ? ns : 1;
+}
+
+#endif
