@@ -33,6 +33,25 @@ struct mly_engine_options {
     bool ordered;          /* `done` is called in the order of submission */
     bool no_prepared_copy; /* sessions of their own instead of mapping the shared prepared copy */
     bool no_warm_up;       /* skip running each batch size of the ladder once at start */
+    /*
+     * Who gets which task: NULL or "earliest-finish": the processor expected to finish first, from
+     * the plan's costs and what runs really take; "pinned": request n of a segment with r
+     * processors always on processor n mod r; "eager": any idle one; "random". Borrowed for the
+     * call. Must not be set with `beside`.
+     */
+    const char *policy;
+    /*
+     * Another engine whose processors this one shares: a worker runs the tasks of both, one at a
+     * time. Processors are the same when their ids are; others are added. Both engines live and are
+     * destroyed independently; `beside` must not be destroyed during the call only. NULL: workers
+     * of its own.
+     */
+    mly_engine *beside;
+    /*
+     * This engine's share of processor time when several that share processors have work waiting:
+     * in proportion to their weights, 1…10000. 0: 1.
+     */
+    uint32_t weight;
 };
 
 /*
@@ -41,7 +60,8 @@ struct mly_engine_options {
  * owned by the caller.
  * Errors: those of mly_plan_check, and the back end's (MLY_E_BACKEND, MLY_E_UNSUPPORTED,
  * MLY_E_NO_MEMORY, MLY_E_ABSENT); MLY_E_NOT_FOUND for a back end that this motley does not have;
- * MLY_E_LIMIT when threads run out.
+ * MLY_E_INVALID for a policy that does not exist, or one beside another engine, or a weight out of
+ * range; MLY_E_LIMIT when threads run out.
  * Threads: two engines may be created at once; the process's CPU affinity must be that under which
  * the plan was made. Signals are blocked in the engine's own threads.
  * Cost: opening and warming every session, milliseconds to seconds; longer the first time, when the
@@ -91,10 +111,33 @@ MLY_API enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_t
                                           size_t input_count, const struct mly_tensor *outputs,
                                           bool wait, mly_done_fn done, void *user,
                                           mly_request **out, struct mly_error *err) MLY_MUST_CHECK;
+/* Zeroed is what most want: do not wait, usual priority, no deadline. */
+struct mly_submit_options {
+    bool wait;        /* block while the queue is full */
+    mly_done_fn done; /* may be NULL */
+    void *user;       /* for done */
+    int32_t priority; /* of the requests of one engine those of higher priority go first */
+    /*
+     * ns from the call on, waiting for a place in the queue included; 0: none. A request that is
+     * late is not begun any more, nor are its further segments: it ends with MLY_E_DEADLINE, at the
+     * deadline if none of its segments is on a processor then.
+     */
+    int64_t deadline_ns;
+    bool late_last; /* a late request is not dropped, but runs when nothing else waits */
+};
+/*
+ * As mly_engine_submit, with more to choose. options (borrowed for the call) may be NULL.
+ * Errors: those of mly_engine_submit; MLY_E_INVALID for a negative deadline.
+ */
+MLY_API enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tensor *inputs,
+                                               size_t input_count, const struct mly_tensor *outputs,
+                                               const struct mly_submit_options *options,
+                                               mly_request **out,
+                                               struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Blocks until done; returns the request's status and its message. May be called again.
- * Errors: that of the segment that failed (its name and processor are in the message);
- * MLY_E_CANCELLED.
+ * Errors: that of the segment that failed (its name and processor are in the message), after it
+ * was tried on a second processor where there is one; MLY_E_DEADLINE; MLY_E_CANCELLED.
  */
 MLY_API enum mly_status mly_request_wait(mly_request *request,
                                          struct mly_error *err) MLY_MUST_CHECK;
@@ -137,10 +180,14 @@ struct mly_processor_stats {
     char id[64];              /* as in the plan: "cpu:0-3" */
     uint64_t tasks, failures; /* segments run; of these, failed (not cancelled) */
     int64_t busy_ns;          /* in sessions */
+    bool set_aside;           /* failed too often: it gets no work for a while */
+    int64_t retry_ns;         /* then: ns until it is tried again */
 };
 /* An engine at one moment. */
 struct mly_engine_stats {
     uint64_t submitted, completed, failed, cancelled; /* batches since it was created */
+    uint64_t late;            /* of the failed ones: dropped at their deadlines */
+    uint64_t retried;         /* segments that a processor failed and another one was given */
     uint32_t queued, running; /* batches that wait; that have a segment on a processor */
     int64_t open_ns;          /* what creating the engine took */
     bool prepared_copy;       /* all sessions map shared prepared copies */

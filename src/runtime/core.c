@@ -4,7 +4,8 @@
  * A task is ready when all input slots of its segment exist. Counters do that: request.uses[slot]
  * counts readers to come (0: free the tensor), task.missing input slots to come (0: push it).
  * Lists: first…last holds all requests not yet delivered, by sequence; `finished` those that may
- * be delivered when order does not matter.
+ * be delivered when order does not matter. Requests that stop leave the scheduler at once, so what it
+ * holds is always to be run.
  */
 #include "runtime/core.h"
 
@@ -17,25 +18,95 @@
 /* Requests made beforehand, at most; a longer queue makes the others when it first needs them. */
 #define MADE_AT_START 1024u
 
+static struct mly_schedule_eligible *list_eligible(const struct mly_flow *flow,
+                                                   struct mly_error *err)
+{
+    struct mly_schedule_eligible *eligible = mly_alloc_array(flow->segment_count, sizeof *eligible);
+    if (!eligible)
+        (void)mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %" PRIu32 " segments",
+                            flow->segment_count);
+    for (uint32_t s = 0; s < flow->segment_count && eligible; s++)
+        eligible[s] = (struct mly_schedule_eligible){flow->segments[s].processors,
+                                                     flow->segments[s].processor_count};
+    return eligible;
+}
+
+static void set_costs(mly_scheduler *scheduler, const struct mly_flow *flow, uint32_t group)
+{
+    for (uint32_t s = 0; s < flow->segment_count; s++) {
+        const struct mly_flow_segment *segment = &flow->segments[s];
+        for (uint32_t i = 0; i < segment->processor_count && segment->cost_ns; i++)
+            mly_scheduler_set_batch_cost(scheduler, group, s, segment->processors[i],
+                                         segment->cost_batch, segment->cost_ns[i]);
+    }
+}
+
+enum mly_status mly__core_add_group(mly_scheduler *scheduler, const struct mly_flow *flow,
+                                    uint32_t weight, uint32_t *group, struct mly_error *err)
+{
+    struct mly_schedule_eligible *eligible = list_eligible(flow, err);
+    if (!eligible)
+        return MLY_E_NO_MEMORY;
+    enum mly_status status = mly_scheduler_add_group(scheduler, flow->processor_count, eligible,
+                                                     flow->segment_count, weight, group, err);
+    mly_free(eligible);
+    if (status == MLY_OK)
+        set_costs(scheduler, flow, *group);
+    return status;
+}
+
+static void set_out(struct mly__core *core, const struct mly_flow *flow, bool ordered,
+                    uint32_t capacity)
+{
+    *core = (struct mly__core){
+        .flow = flow, .ordered = ordered, .capacity = capacity, .next_deadline_ns = INT64_MAX};
+    core->finished_tail = &core->finished;
+}
+
+static enum mly_status make_requests(struct mly__core *core, mly_engine *engine, uint32_t group,
+                                     struct mly_error *err)
+{
+    uint32_t count = core->capacity < MADE_AT_START ? core->capacity : MADE_AT_START;
+    enum mly_status status = mly__request_pool_init(&core->pool, core->flow, engine,
+                                                    count + core->flow->processor_count, err);
+    mly__core_adopt_pool(core, &core->pool, group);
+    return status;
+}
+
+void mly__core_adopt_pool(struct mly__core *core, struct mly__request_pool *pool, uint32_t group)
+{
+    pool->core = core;
+    pool->group = group;
+}
+
 enum mly_status mly__core_init(struct mly__core *core, const struct mly_flow *flow,
                                mly_engine *engine, enum mly_schedule_policy policy, bool ordered,
                                uint32_t capacity, struct mly_error *err)
 {
-    *core = (struct mly__core){.flow = flow, .ordered = ordered, .capacity = capacity};
-    core->finished_tail = &core->finished;
-    struct mly_schedule_eligible *eligible = mly_alloc_array(flow->segment_count, sizeof *eligible);
+    set_out(core, flow, ordered, capacity);
+    struct mly_schedule_eligible *eligible = list_eligible(flow, err);
     if (!eligible)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %" PRIu32 " segments",
-                             flow->segment_count);
-    for (uint32_t s = 0; s < flow->segment_count; s++)
-        eligible[s] = (struct mly_schedule_eligible){flow->segments[s].processors,
-                                                     flow->segments[s].processor_count};
+        return MLY_E_NO_MEMORY;
     enum mly_status status = mly_scheduler_create(policy, flow->processor_count, eligible,
                                                   flow->segment_count, &core->scheduler, err);
     mly_free(eligible);
-    if (status == MLY_OK)
-        status = mly__request_pool_init(&core->pool, flow, engine, capacity + flow->processor_count,
-                                        err);
+    if (status == MLY_OK) {
+        set_costs(core->scheduler, flow, 0);
+        status = make_requests(core, engine, 0, err);
+    }
+    if (status != MLY_OK)
+        mly__core_fini(core);
+    return status;
+}
+
+enum mly_status mly__core_init_shared(struct mly__core *core, const struct mly_flow *flow,
+                                      mly_engine *engine, mly_scheduler *scheduler, uint32_t group,
+                                      bool ordered, uint32_t capacity, struct mly_error *err)
+{
+    set_out(core, flow, ordered, capacity);
+    core->scheduler = scheduler;
+    core->shares_scheduler = true;
+    enum mly_status status = make_requests(core, engine, group, err);
     if (status != MLY_OK)
         mly__core_fini(core);
     return status;
@@ -44,7 +115,8 @@ enum mly_status mly__core_init(struct mly__core *core, const struct mly_flow *fl
 void mly__core_fini(struct mly__core *core)
 {
     mly__request_pool_fini(&core->pool);
-    mly_scheduler_destroy(core->scheduler);
+    if (!core->shares_scheduler)
+        mly_scheduler_destroy(core->scheduler);
     core->scheduler = NULL;
 }
 
@@ -76,10 +148,50 @@ static void unlink_request(struct mly__core *core, mly_request *request)
 
 /* --- tasks --- */
 
+static double link_ns(const struct mly_flow_link *link, double bytes)
+{
+    return link->latency_ns + (link->bytes_per_s > 0 ? bytes / link->bytes_per_s * 1e9 : 0);
+}
+
+/*
+ * What it costs to move the task's inputs to each processor: through the host's memory, from the
+ * processors that made them. Those of one memory need no links.
+ */
+static void find_moves(struct mly__task *task)
+{
+    mly_request *request = task->request;
+    const struct mly_flow *flow = request->pool->flow;
+    const struct mly_flow_segment *segment = &flow->segments[task->schedule.segment];
+    int64_t *move_ns = request->move_ns + (size_t)task->schedule.segment * flow->processor_count;
+    for (uint32_t p = 0; p < flow->processor_count; p++) {
+        double ns = 0;
+        for (uint32_t i = 0; i < segment->input_count; i++) {
+            uint32_t slot = segment->inputs[i], maker = flow->slots[slot].producer;
+            double bytes = (double)request->tensors[slot].size_bytes;
+            uint32_t from = maker == MLY_NO_INDEX ? maker : request->tasks[maker].processor;
+            if (from == p)
+                continue;
+            if (from != MLY_NO_INDEX)
+                ns += link_ns(&flow->links[from][1], bytes);
+            ns += link_ns(&flow->links[p][0], bytes);
+        }
+        move_ns[p] = (int64_t)ns;
+    }
+    task->schedule.move_ns = move_ns;
+}
+
 static void make_ready(struct mly__core *core, struct mly__task *task)
 {
+    mly_request *request = task->request;
     task->state = MLY__TASK_WAITING;
-    task->schedule.order = task->request->sequence;
+    task->schedule.order = request->sequence;
+    task->schedule.group = request->pool->group;
+    task->schedule.batch = request->batch;
+    task->schedule.priority = request->priority;
+    task->schedule.only = request->only;
+    task->schedule.late = request->late;
+    if (request->move_ns)
+        find_moves(task);
     mly_scheduler_push(core->scheduler, &task->schedule);
 }
 
@@ -119,7 +231,7 @@ static void stop(struct mly__core *core, mly_request *request, enum mly__request
         memcpy(request->error.message, message, length);
         request->error.message[length] = '\0';
     }
-    for (uint32_t s = 0; s < core->flow->segment_count; s++) {
+    for (uint32_t s = 0; s < request->pool->flow->segment_count; s++) {
         struct mly__task *task = &request->tasks[s];
         if (task->state == MLY__TASK_WAITING) {
             mly_scheduler_remove(core->scheduler, &task->schedule);
@@ -130,11 +242,35 @@ static void stop(struct mly__core *core, mly_request *request, enum mly__request
         finish(core, request);
 }
 
+static void note_time(struct mly__core *core, int64_t now_ns)
+{
+    if (now_ns > core->now_ns)
+        core->now_ns = now_ns;
+}
+
+/* A late request's tasks go behind all others, those that wait and those that will. */
+static void run_last(struct mly__core *core, mly_request *request)
+{
+    request->late = true;
+    for (uint32_t s = 0; s < request->pool->flow->segment_count; s++) {
+        struct mly__task *task = &request->tasks[s];
+        if (task->state != MLY__TASK_WAITING)
+            continue;
+        mly_scheduler_remove(core->scheduler, &task->schedule);
+        make_ready(core, task);
+    }
+}
+
 void mly__core_submit(struct mly__core *core, mly_request *request, const struct mly_tensor *inputs,
                       const struct mly_tensor *outputs, int64_t now_ns)
 {
-    const struct mly_flow *flow = core->flow;
+    const struct mly_flow *flow = request->pool->flow;
+    note_time(core, now_ns);
     request->sequence = core->next_sequence++;
+    request->late = false;
+    request->batch = flow->free_batch ? (uint32_t)inputs[0].shape.dims[0] : 0;
+    if (request->deadline_ns > 0 && request->deadline_ns < core->next_deadline_ns)
+        core->next_deadline_ns = request->deadline_ns;
     request->submitted_ns = request->waiting_since_ns = now_ns;
     core->occupied++;
     core->submitted++;
@@ -161,18 +297,42 @@ void mly__core_submit(struct mly__core *core, mly_request *request, const struct
     }
 }
 
-struct mly__task *mly__core_next(struct mly__core *core)
+struct mly__task *mly__scheduler_next(mly_scheduler *scheduler, int64_t now_ns)
 {
     struct mly_schedule_task *decided;
     uint32_t processor;
-    if (!mly_scheduler_decide(core->scheduler, &decided, &processor))
+    if (!mly_scheduler_decide_at(scheduler, now_ns, &decided, &processor))
         return NULL;
     struct mly__task *task = (struct mly__task *)(void *)decided;
     task->state = MLY__TASK_ASSIGNED;
     task->processor = processor;
     if (task->request->assigned++ == 0)
-        core->on_processors++;
+        task->request->pool->core->on_processors++;
     return task;
+}
+
+struct mly__task *mly__core_next(struct mly__core *core)
+{
+    return mly__scheduler_next(core->scheduler, core->now_ns);
+}
+
+void mly__core_expire(struct mly__core *core, int64_t now_ns)
+{
+    note_time(core, now_ns);
+    core->next_deadline_ns = INT64_MAX;
+    for (mly_request *request = core->first; request; request = request->next) {
+        if (request->deadline_ns == 0 || request->state != MLY__REQUEST_ACTIVE || request->late)
+            continue;
+        if (request->deadline_ns > now_ns) {
+            if (request->deadline_ns < core->next_deadline_ns)
+                core->next_deadline_ns = request->deadline_ns;
+        } else if (request->late_last) {
+            run_last(core, request);
+        } else {
+            stop(core, request, MLY__STOP_FAILED, MLY_E_DEADLINE,
+                 "the deadline passed before it was done");
+        }
+    }
 }
 
 bool mly__core_begin(struct mly__task *task, int64_t now_ns)
@@ -191,8 +351,8 @@ bool mly__core_begin(struct mly__task *task, int64_t now_ns)
 static void pass_on(struct mly__core *core, struct mly__task *task, struct mly_tensor *garbage,
                     uint32_t *garbage_count)
 {
-    const struct mly_flow *flow = core->flow;
     mly_request *request = task->request;
+    const struct mly_flow *flow = request->pool->flow;
     const struct mly_flow_segment *segment = &flow->segments[task->schedule.segment];
     for (uint32_t i = 0; i < segment->output_count; i++) {
         uint32_t slot = segment->outputs[i];
@@ -232,21 +392,78 @@ static void let_go(const struct mly_flow *flow, struct mly__task *task, struct m
     }
 }
 
+/* Is this the processor's failure, and not the request's or the box's? */
+static bool is_processors_fault(enum mly_status status)
+{
+    switch (status) {
+    case MLY_E_BACKEND:
+    case MLY_E_ABSENT:
+    case MLY_E_IO:
+    case MLY_E_DEADLINE:
+    case MLY_E_BUSY:
+    case MLY_E_CLOSED:
+    case MLY_E_INTERNAL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * A processor failed the task. True if it waits for another one now. A failure that another
+ * processor repeats may be the request's own, and is held against a processor with less weight than
+ * one that another processor puts right (mly_scheduler_ran below).
+ */
+static bool try_elsewhere(struct mly__core *core, struct mly__task *task, int64_t now_ns)
+{
+    mly_request *request = task->request;
+    uint32_t processor = task->processor;
+    if (task->retried) {
+        (void)mly_scheduler_failed(core->scheduler, task->schedule.avoid - 1, false, now_ns);
+        (void)mly_scheduler_failed(core->scheduler, processor, false, now_ns);
+        return false;
+    }
+    if (!mly_scheduler_has_other(core->scheduler, &task->schedule, processor)) {
+        (void)mly_scheduler_failed(core->scheduler, processor, true, now_ns);
+        return false;
+    }
+    if (request->stop != MLY__STOP_NONE)
+        return false;
+    task->retried = true;
+    task->schedule.avoid = processor + 1;
+    core->retried++;
+    make_ready(core, task);
+    return true;
+}
+
+static void count_success(struct mly__core *core, struct mly__task *task, int64_t now_ns)
+{
+    mly_scheduler_ran(core->scheduler, &task->schedule, task->processor, now_ns - task->started_ns);
+    if (task->retried)
+        (void)mly_scheduler_failed(core->scheduler, task->schedule.avoid - 1, true, now_ns);
+}
+
 bool mly__core_complete(struct mly__core *core, struct mly__task *task, enum mly_status status,
                         const struct mly_error *err, int64_t now_ns, struct mly_tensor *garbage,
                         uint32_t *garbage_count)
 {
     mly_request *request = task->request;
     *garbage_count = 0;
-    if (task->state == MLY__TASK_RUNNING) {
+    note_time(core, now_ns);
+    bool ran = task->state == MLY__TASK_RUNNING;
+    if (ran) {
         request->execute_ns += now_ns - task->started_ns;
         if (--request->running == 0)
             request->waiting_since_ns = now_ns;
-        let_go(core->flow, task, garbage, garbage_count);
     }
     task->state = MLY__TASK_OVER;
     unassign(core, request);
+    if (ran && is_processors_fault(status) && try_elsewhere(core, task, now_ns))
+        return false;
+    if (ran)
+        let_go(request->pool->flow, task, garbage, garbage_count);
     if (status == MLY_OK) {
+        count_success(core, task, now_ns);
         request->remaining--;
         pass_on(core, task, garbage, garbage_count);
     }
@@ -261,6 +478,7 @@ bool mly__core_complete(struct mly__core *core, struct mly__task *task, enum mly
 
 void mly__core_release(struct mly__core *core, uint32_t processor, int64_t now_ns)
 {
+    note_time(core, now_ns);
     mly_scheduler_release(core->scheduler, processor, now_ns);
 }
 
@@ -274,6 +492,13 @@ void mly__core_close(struct mly__core *core)
     core->closing = true;
     for (mly_request *request = core->first; request; request = request->next)
         stop(core, request, MLY__STOP_CLOSING, MLY_E_CANCELLED, "the engine was stopped");
+}
+
+bool mly__core_has_finished(const struct mly__core *core)
+{
+    if (!core->ordered)
+        return core->finished != NULL;
+    return !core->delivering && core->first && core->first->state == MLY__REQUEST_FINISHED;
 }
 
 mly_request *mly__core_take_finished(struct mly__core *core, int64_t now_ns)
@@ -302,6 +527,7 @@ mly_request *mly__core_take_finished(struct mly__core *core, int64_t now_ns)
         core->cancelled++;
     else
         core->failed++;
+    core->late += request->status == MLY_E_DEADLINE;
     return request;
 }
 

@@ -5,8 +5,24 @@
 #include "plan/plan.h"
 #include "runtime/native.h"
 
-enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
-                                  const struct mly_engine_options *options, mly_engine **out,
+static enum mly_status read_options(const struct mly_engine_options *options,
+                                    enum mly_schedule_policy *policy, struct mly_error *err)
+{
+    *policy = MLY_SCHEDULE_EARLIEST;
+    if (options->weight > 10000)
+        return mly_error_set(err, MLY_E_INVALID, "a weight of %u is not within 1…10000",
+                             options->weight);
+    if (!options->policy)
+        return MLY_OK;
+    if (options->beside)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "an engine beside another one has that one's policy: '%.64s' cannot "
+                             "be chosen",
+                             options->policy);
+    return mly_schedule_policy_parse(options->policy, policy, err);
+}
+
+static enum mly_status check_plan(const mly_model *model, const mly_plan *plan,
                                   struct mly_error *err)
 {
     mly_machine *machine = NULL;
@@ -14,14 +30,24 @@ enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
     if (status == MLY_OK)
         status = mly_plan_check(plan, model, machine, err);
     mly_machine_destroy(machine);
-    if (status != MLY_OK)
-        return status;
-    struct mly_flow flow;
-    status = mly_flow_init(model, plan, options && options->no_prepared_copy, &flow, err);
-    if (status != MLY_OK)
-        return status;
+    return status;
+}
+
+enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
+                                  const struct mly_engine_options *options, mly_engine **out,
+                                  struct mly_error *err)
+{
     struct mly_engine_options sized = options ? *options : (struct mly_engine_options){0};
+    enum mly_schedule_policy policy;
+    struct mly_flow flow;
+    enum mly_status status = read_options(&sized, &policy, err);
+    if (status == MLY_OK)
+        status = check_plan(model, plan, err);
+    if (status == MLY_OK)
+        status = mly_flow_init(model, plan, sized.no_prepared_copy, &flow, err);
+    if (status != MLY_OK)
+        return status;
     if (sized.queue_capacity == 0)
         sized.queue_capacity = mly__engine_queue_capacity(flow.processor_count, plan->in_flight);
-    return mly__engine_create_flow(&flow, &sized, MLY_SCHEDULE_EARLIEST, out, err);
+    return mly__engine_create_flow(&flow, &sized, policy, out, err);
 }

@@ -14,7 +14,7 @@ static enum mly_status await_room(mly_engine *engine, bool wait, struct mly_erro
     struct mly__core *core = &engine->core;
     while (wait && !core->closing && !mly__core_has_room(core)) {
         engine->submitters++;
-        pthread_cond_wait(&engine->room, &engine->lock);
+        pthread_cond_wait(&engine->room, &engine->crew->lock);
         engine->submitters--;
     }
     if (core->closing)
@@ -32,17 +32,61 @@ static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs
 {
     if (engine->core.closing)
         return mly_error_set(err, MLY_E_CLOSED, "the engine is being stopped");
-    enum mly_status status = mly_flow_check_inputs(&engine->flow, inputs, input_count, err);
+    const struct mly_flow *flow = mly__engine_flow(engine);
+    enum mly_status status = mly_flow_check_inputs(flow, inputs, input_count, err);
     if (status == MLY_OK && outputs)
-        status = mly_flow_check_outputs(&engine->flow, outputs, err);
+        status = mly_flow_check_outputs(flow, outputs, err);
     if (status == MLY_OK)
         status = await_room(engine, wait, err);
     if (status != MLY_OK)
         return status;
-    *out = mly__request_take(&engine->core.pool);
+    *out = mly__request_take(engine->variants[engine->current].pool);
     if (!*out)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a request");
     return MLY_OK;
+}
+
+enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tensor *inputs,
+                                       size_t input_count, const struct mly_tensor *outputs,
+                                       const struct mly_submit_options *options, mly_request **out,
+                                       struct mly_error *err)
+{
+    static const struct mly_submit_options defaults;
+    if (!options)
+        options = &defaults;
+    if (!out && !options->done)
+        return mly_error_set(err, MLY_E_INVALID, "a request needs a holder or a callback");
+    if (options->deadline_ns < 0)
+        return mly_error_set(err, MLY_E_INVALID, "a deadline of %lld ns is in the past",
+                             (long long)options->deadline_ns);
+    int64_t begun_ns = mly_now_ns();
+    struct mly__wakes wakes = {.count = 0};
+    mly_request *request = NULL;
+    mly__engine_reference(engine);
+    pthread_mutex_lock(&engine->crew->lock);
+    enum mly_status status =
+        admit(engine, inputs, input_count, outputs, options->wait, &request, err);
+    if (status == MLY_OK) {
+        int64_t now_ns = mly_now_ns();
+        request->done = options->done;
+        request->user = options->user;
+        request->priority = options->priority;
+        request->deadline_ns = options->deadline_ns > 0 ? begun_ns + options->deadline_ns : 0;
+        request->late_last = options->late_last;
+        request->references = out ? 2 : 1;
+        if (out) {
+            *out = request;
+            mly__engine_reference(engine);
+        }
+        mly__core_submit(&engine->core, request, inputs, outputs, now_ns);
+        mly__crew_dispatch(engine->crew, now_ns, NULL, &wakes);
+    } else {
+        mly__engine_offer_room(engine); /* a place that was offered to this call is still free */
+    }
+    pthread_mutex_unlock(&engine->crew->lock);
+    mly__wakes_send(&wakes);
+    mly__engine_unreference(engine);
+    return status;
 }
 
 enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_tensor *inputs,
@@ -50,51 +94,29 @@ enum mly_status mly_engine_submit(mly_engine *engine, const struct mly_tensor *i
                                   mly_done_fn done, void *user, mly_request **out,
                                   struct mly_error *err)
 {
-    if (!out && !done)
-        return mly_error_set(err, MLY_E_INVALID, "a request needs a holder or a callback");
-    struct mly__wakes wakes = {.count = 0};
-    mly_request *request = NULL;
-    mly__engine_reference(engine);
-    pthread_mutex_lock(&engine->lock);
-    enum mly_status status = admit(engine, inputs, input_count, outputs, wait, &request, err);
-    if (status == MLY_OK) {
-        request->done = done;
-        request->user = user;
-        request->references = out ? 2 : 1;
-        if (out) {
-            *out = request;
-            mly__engine_reference(engine);
-        }
-        mly__core_submit(&engine->core, request, inputs, outputs, mly_now_ns());
-        mly__engine_dispatch(engine, NULL, &wakes);
-    } else {
-        mly__engine_offer_room(engine); /* a place that was offered to this call is still free */
-    }
-    pthread_mutex_unlock(&engine->lock);
-    mly__wakes_send(&wakes);
-    mly__engine_unreference(engine);
-    return status;
+    struct mly_submit_options options = {.wait = wait, .done = done, .user = user};
+    return mly_engine_submit_with(engine, inputs, input_count, outputs, &options, out, err);
 }
 
 enum mly_status mly_request_wait(mly_request *request, struct mly_error *err)
 {
     mly_engine *engine = request->engine;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     request->waiters++;
     while (request->state != MLY__REQUEST_DONE)
-        pthread_cond_wait(&request->changed, &engine->lock);
+        pthread_cond_wait(&request->changed, &engine->crew->lock);
     request->waiters--;
     enum mly_status status = request->status;
     if (status != MLY_OK)
         mly_error_set(err, status, "%s", request->error.message);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->crew->lock);
     return status;
 }
 
 void mly_request_cancel(mly_request *request)
 {
     mly_engine *engine = request->engine;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     if (request->state == MLY__REQUEST_ACTIVE) {
         mly__core_cancel(&engine->core, request);
         if (request->state == MLY__REQUEST_FINISHED)
@@ -102,18 +124,18 @@ void mly_request_cancel(mly_request *request)
         else
             mly__engine_interrupt(engine, request);
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->crew->lock);
 }
 
 const struct mly_tensor *mly_request_outputs(const mly_request *request, size_t *count)
 {
     mly_engine *engine = request->engine;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     bool has = request->status == MLY_OK &&
                (request->state == MLY__REQUEST_DELIVERING || request->state == MLY__REQUEST_DONE);
     if (count)
-        *count = has ? engine->flow.output_count : 0;
-    pthread_mutex_unlock(&engine->lock);
+        *count = has ? mly__engine_flow(engine)->output_count : 0;
+    pthread_mutex_unlock(&engine->crew->lock);
     return has ? request->tensors : NULL;
 }
 
@@ -121,14 +143,14 @@ void mly_request_times(const mly_request *request, int64_t *queue_ns, int64_t *e
                        int64_t *total_ns)
 {
     mly_engine *engine = request->engine;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     if (queue_ns)
         *queue_ns = request->queue_ns;
     if (execute_ns)
         *execute_ns = request->execute_ns;
     if (total_ns)
         *total_ns = request->total_ns;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->crew->lock);
 }
 
 void mly_request_release(mly_request *request)
@@ -136,24 +158,24 @@ void mly_request_release(mly_request *request)
     if (!request)
         return;
     mly_engine *engine = request->engine;
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     if (--request->references == 0)
         mly__engine_recycle(engine, request);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->crew->lock);
     mly__engine_unreference(engine);
 }
 
 void mly_engine_drain(mly_engine *engine)
 {
     mly__engine_reference(engine);
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     struct mly__core *core = &engine->core;
     uint64_t end = core->next_sequence;
     engine->drainers++;
     while (core->first && core->first->sequence < end)
-        pthread_cond_wait(&engine->drained, &engine->lock);
+        pthread_cond_wait(&engine->drained, &engine->crew->lock);
     engine->drainers--;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->crew->lock);
     mly__engine_unreference(engine);
 }
 
@@ -183,9 +205,9 @@ enum mly_status mly_engine_infer(mly_engine *engine, const struct mly_tensor *in
                                  size_t input_count, struct mly_tensor *outputs,
                                  size_t output_count, struct mly_error *err)
 {
-    if (output_count != engine->flow.output_count)
+    if (output_count != mly__engine_flow(engine)->output_count)
         return mly_error_set(err, MLY_E_MISMATCH, "the model has %u outputs, not %zu",
-                             engine->flow.output_count, output_count);
+                             mly__engine_flow(engine)->output_count, output_count);
     mly_request *request = NULL;
     enum mly_status status =
         mly_engine_submit(engine, inputs, input_count, outputs, true, NULL, NULL, &request, err);
@@ -198,27 +220,56 @@ enum mly_status mly_engine_infer(mly_engine *engine, const struct mly_tensor *in
     return status;
 }
 
+/* With the lock held: what one processor did for this engine, in all its plans. */
+static void fill_stats(const mly_engine *engine, uint32_t processor,
+                       struct mly_processor_stats *stats)
+{
+    const struct mly__crew *crew = engine->crew;
+    int64_t until_ns = 0;
+    memcpy(stats->id, crew->workers[processor]->id, sizeof stats->id);
+    for (uint32_t v = 0; v < engine->variant_count; v++) {
+        const struct mly__variant *variant = &engine->variants[v];
+        if (processor >= variant->flow.processor_count)
+            continue;
+        stats->tasks += variant->seats[processor].tasks;
+        stats->failures += variant->seats[processor].failures;
+        stats->busy_ns += variant->seats[processor].busy_ns;
+    }
+    stats->set_aside = mly_scheduler_is_aside(crew->scheduler, processor, &until_ns);
+    stats->retry_ns = stats->set_aside ? until_ns - mly_now_ns() : 0;
+    if (stats->retry_ns < 0)
+        stats->retry_ns = 0;
+}
+
+static bool is_used(const mly_engine *engine, uint32_t processor)
+{
+    for (uint32_t v = 0; v < engine->variant_count; v++) {
+        const struct mly__variant *variant = &engine->variants[v];
+        if (processor < variant->flow.processor_count && variant->seats[processor].sessions)
+            return true;
+    }
+    return false;
+}
+
 void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
 {
     memset(out, 0, sizeof *out);
-    pthread_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->crew->lock);
     const struct mly__core *core = &engine->core;
     out->submitted = core->submitted;
     out->completed = core->completed;
     out->failed = core->failed;
     out->cancelled = core->cancelled;
+    out->late = core->late;
+    out->retried = core->retried;
     out->queued = mly__core_waiting(core);
     out->running = core->on_processors;
     out->open_ns = engine->open_ns;
     out->prepared_copy = engine->prepared_copy;
     size_t room = sizeof out->processors / sizeof *out->processors;
-    for (uint32_t i = 0; i < engine->worker_count && i < room; i++) {
-        const struct mly__worker *worker = &engine->workers[i];
-        struct mly_processor_stats *stats = &out->processors[out->processor_count++];
-        memcpy(stats->id, engine->flow.processors[i].device.id, sizeof stats->id);
-        stats->tasks = worker->tasks;
-        stats->failures = worker->failures;
-        stats->busy_ns = worker->busy_ns;
+    for (uint32_t i = 0; i < engine->crew->worker_count && out->processor_count < room; i++) {
+        if (is_used(engine, i))
+            fill_stats(engine, i, &out->processors[out->processor_count++]);
     }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->crew->lock);
 }

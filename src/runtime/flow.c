@@ -172,12 +172,14 @@ void mly_flow_fini(struct mly_flow *flow)
         mly_free(segment->processors);
         mly_free(segment->warm_shapes);
         mly_free(segment->warm_dtypes);
+        mly_free(segment->cost_ns);
         mly_segment_fini(&segment->cut);
     }
     for (uint32_t i = 0; i < flow->processor_count; i++)
         mly_free(flow->processors[i].device.cpus);
     mly_free(flow->segments);
     mly_free(flow->processors);
+    mly_free(flow->links);
     mly_free(flow->inputs);
     mly_free(flow->outputs);
     mly_free(flow->input_tensors);

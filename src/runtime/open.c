@@ -1,6 +1,6 @@
 /*
- * Opening and warming the sessions of one processor, on its own (pinned) thread, all processors
- * at once.
+ * Opening and warming the sessions of a flow: a thread per processor, pinned as its worker is, all
+ * at once. They end when all is open; workers of other engines go on meanwhile.
  *
  *   1. Pin.
  *   2. Open the segments whose first processor this is: that makes their prepared copies. Nobody
@@ -9,11 +9,35 @@
  *   4. Run every session once for each batch size of the ladder, on zeros.
  */
 #include <inttypes.h>
+#include <signal.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "device/thread.h"
 #include "runtime/native.h"
+
+struct opening {
+    struct mly__variant *variant;
+    bool no_warm_up;
+    pthread_mutex_t lock;   /* protects all below */
+    pthread_cond_t changed; /* a first session was opened, or opening failed */
+    bool *segment_opened;   /* [segments]: the first session is there, and its prepared copy */
+    bool failed;
+    struct mly_error error; /* the first one */
+};
+
+struct opener {
+    struct opening *opening;
+    uint32_t index; /* of the processor */
+    pthread_t thread;
+    bool has_thread;
+};
+
+static enum mly_status out_of_memory(struct mly_error *err)
+{
+    return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for an engine");
+}
 
 static bool is_on(const struct mly_flow_segment *segment, uint32_t processor)
 {
@@ -24,26 +48,35 @@ static bool is_on(const struct mly_flow_segment *segment, uint32_t processor)
     return false;
 }
 
-static bool opening_failed(mly_engine *engine)
+static bool is_used(const struct mly_flow *flow, uint32_t processor)
 {
-    pthread_mutex_lock(&engine->lock);
-    bool failed = engine->open_failed;
-    pthread_mutex_unlock(&engine->lock);
+    for (uint32_t s = 0; s < flow->segment_count; s++) {
+        if (is_on(&flow->segments[s], processor))
+            return true;
+    }
+    return false;
+}
+
+static bool has_failed(struct opening *opening)
+{
+    pthread_mutex_lock(&opening->lock);
+    bool failed = opening->failed;
+    pthread_mutex_unlock(&opening->lock);
     return failed;
 }
 
-static enum mly_status open_session(struct mly__worker *worker, uint32_t index,
-                                    struct mly_error *err)
+static enum mly_status open_session(struct opener *opener, uint32_t index, struct mly_error *err)
 {
-    const struct mly_flow *flow = &worker->engine->flow;
-    const struct mly_flow_processor *processor = &flow->processors[worker->index];
+    const struct mly_flow *flow = &opener->opening->variant->flow;
+    const struct mly_flow_processor *processor = &flow->processors[opener->index];
     const struct mly_flow_segment *segment = &flow->segments[index];
-    enum mly_status status = processor->ops->open(flow->model, &segment->cut, &processor->session,
-                                                  &worker->sessions[index], err);
+    mly_session **session = &opener->opening->variant->seats[opener->index].sessions[index];
+    enum mly_status status =
+        processor->ops->open(flow->model, &segment->cut, &processor->session, session, err);
     if (status != MLY_OK)
         return mly_error_prefix(err, status, "segment '%s' on %s", segment->name,
                                 processor->device.id);
-    const struct mly_session_info *info = processor->ops->info(worker->sessions[index]);
+    const struct mly_session_info *info = processor->ops->info(*session);
     if (info->input_count != segment->input_count || info->output_count != segment->output_count)
         return mly_error_set(
             err, MLY_E_INTERNAL,
@@ -55,45 +88,45 @@ static enum mly_status open_session(struct mly__worker *worker, uint32_t index,
 }
 
 /* (3) False if opening failed elsewhere. */
-static bool wait_for_first(mly_engine *engine, uint32_t segment)
+static bool wait_for_first(struct opening *opening, uint32_t segment)
 {
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->segment_opened[segment] && !engine->open_failed)
-        pthread_cond_wait(&engine->opened, &engine->lock);
-    bool ok = !engine->open_failed;
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&opening->lock);
+    while (!opening->segment_opened[segment] && !opening->failed)
+        pthread_cond_wait(&opening->changed, &opening->lock);
+    bool ok = !opening->failed;
+    pthread_mutex_unlock(&opening->lock);
     return ok;
 }
 
-static void announce_first(mly_engine *engine, uint32_t segment)
+static void announce_first(struct opening *opening, uint32_t segment)
 {
-    pthread_mutex_lock(&engine->lock);
-    engine->segment_opened[segment] = true;
-    pthread_cond_broadcast(&engine->opened);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&opening->lock);
+    opening->segment_opened[segment] = true;
+    pthread_cond_broadcast(&opening->changed);
+    pthread_mutex_unlock(&opening->lock);
 }
 
-static enum mly_status open_all(struct mly__worker *worker, struct mly_error *err)
+static enum mly_status open_all(struct opener *opener, struct mly_error *err)
 {
-    mly_engine *engine = worker->engine;
-    const struct mly_flow *flow = &engine->flow;
+    struct opening *opening = opener->opening;
+    const struct mly_flow *flow = &opening->variant->flow;
     for (uint32_t s = 0; s < flow->segment_count; s++) { /* (2) */
-        if (flow->segments[s].processors[0] != worker->index)
+        if (flow->segments[s].processors[0] != opener->index)
             continue;
-        if (opening_failed(engine))
+        if (has_failed(opening))
             return MLY_OK;
-        enum mly_status status = open_session(worker, s, err);
+        enum mly_status status = open_session(opener, s, err);
         if (status != MLY_OK)
             return status;
-        announce_first(engine, s);
+        announce_first(opening, s);
     }
     for (uint32_t s = 0; s < flow->segment_count; s++) { /* (3) */
-        if (flow->segments[s].processors[0] == worker->index ||
-            !is_on(&flow->segments[s], worker->index))
+        if (flow->segments[s].processors[0] == opener->index ||
+            !is_on(&flow->segments[s], opener->index))
             continue;
-        if (!wait_for_first(engine, s))
+        if (!wait_for_first(opening, s))
             return MLY_OK;
-        enum mly_status status = open_session(worker, s, err);
+        enum mly_status status = open_session(opener, s, err);
         if (status != MLY_OK)
             return status;
     }
@@ -104,12 +137,13 @@ static enum mly_status open_all(struct mly__worker *worker, struct mly_error *er
  * One run on zeros. Only a lack of memory fails: zeros may be values that a segment cannot take
  * (a shape, say), and then the first real batch warms it.
  */
-static enum mly_status warm(struct mly__worker *worker, uint32_t index, uint32_t rung,
+static enum mly_status warm(struct opener *opener, uint32_t index, uint32_t rung,
                             struct mly_error *err)
 {
-    const struct mly_flow *flow = &worker->engine->flow;
+    const struct mly_flow *flow = &opener->opening->variant->flow;
     const struct mly_flow_segment *segment = &flow->segments[index];
-    const struct mly_backend_ops *ops = flow->processors[worker->index].ops;
+    const struct mly_backend_ops *ops = flow->processors[opener->index].ops;
+    struct mly__seat *seat = &opener->opening->variant->seats[opener->index];
     const struct mly_shape *shapes = segment->warm_shapes + (size_t)rung * segment->input_count;
     enum mly_status status = MLY_OK;
     struct mly_error why = {0};
@@ -119,20 +153,20 @@ static enum mly_status warm(struct mly__worker *worker, uint32_t index, uint32_t
             return MLY_OK;
     }
     for (uint32_t i = 0; i < segment->output_count; i++)
-        worker->outputs[i] = (struct mly_tensor){0};
+        seat->outputs[i] = (struct mly_tensor){0};
     uint32_t made = 0;
     while (made < segment->input_count && status == MLY_OK) {
         status =
-            mly_tensor_init(segment->warm_dtypes[made], &shapes[made], &worker->inputs[made], &why);
+            mly_tensor_init(segment->warm_dtypes[made], &shapes[made], &seat->inputs[made], &why);
         made += status == MLY_OK;
     }
     if (status == MLY_OK) {
-        status = ops->run(worker->sessions[index], worker->inputs, worker->outputs, &why);
+        status = ops->run(seat->sessions[index], seat->inputs, seat->outputs, &why);
         for (uint32_t i = 0; i < segment->output_count && status == MLY_OK; i++)
-            mly_tensor_fini(&worker->outputs[i]);
+            mly_tensor_fini(&seat->outputs[i]);
     }
     for (uint32_t i = 0; i < made; i++)
-        mly_tensor_fini(&worker->inputs[i]);
+        mly_tensor_fini(&seat->inputs[i]);
     if (status == MLY_E_NO_MEMORY)
         return mly_error_set(err, status, "warming segment '%s' with batch %" PRIu32 ": %s",
                              segment->name, flow->ladder[rung], why.message);
@@ -142,16 +176,17 @@ static enum mly_status warm(struct mly__worker *worker, uint32_t index, uint32_t
     return MLY_OK;
 }
 
-static enum mly_status warm_all(struct mly__worker *worker, struct mly_error *err)
+static enum mly_status warm_all(struct opener *opener, struct mly_error *err)
 {
-    const struct mly_flow *flow = &worker->engine->flow;
+    const struct mly_flow *flow = &opener->opening->variant->flow;
     for (uint32_t s = 0; s < flow->segment_count; s++) {
-        if (!worker->sessions[s] || !flow->segments[s].warm_shapes)
+        if (!opener->opening->variant->seats[opener->index].sessions[s] ||
+            !flow->segments[s].warm_shapes)
             continue;
         for (uint32_t rung = 0; rung < flow->ladder_count; rung++) {
-            if (opening_failed(worker->engine))
+            if (has_failed(opener->opening))
                 return MLY_OK;
-            enum mly_status status = warm(worker, s, rung, err);
+            enum mly_status status = warm(opener, s, rung, err);
             if (status != MLY_OK)
                 return status;
         }
@@ -159,26 +194,138 @@ static enum mly_status warm_all(struct mly__worker *worker, struct mly_error *er
     return MLY_OK;
 }
 
-enum mly_status mly__worker_open(struct mly__worker *worker, struct mly_error *err)
+static enum mly_status open_one(struct opener *opener, struct mly_error *err)
 {
-    const struct mly_flow_processor *processor = &worker->engine->flow.processors[worker->index];
+    const struct mly_flow_processor *processor =
+        &opener->opening->variant->flow.processors[opener->index];
     enum mly_status status = MLY_OK;
     if (processor->pin)
         status = mly_thread_pin(processor->device.cpus[0], err); /* (1) */
     if (status != MLY_OK)
         return mly_error_prefix(err, status, "processor %s", processor->device.id);
-    status = open_all(worker, err);
-    if (status == MLY_OK && !worker->engine->no_warm_up)
-        status = warm_all(worker, err); /* (4) */
+    status = open_all(opener, err);
+    if (status == MLY_OK && !opener->opening->no_warm_up)
+        status = warm_all(opener, err); /* (4) */
     return status;
 }
 
-void mly__worker_close_sessions(struct mly__worker *worker)
+static void report_failure(struct opening *opening, enum mly_status status,
+                           const struct mly_error *error)
 {
-    const struct mly_flow *flow = &worker->engine->flow;
-    for (uint32_t s = 0; worker->sessions && s < flow->segment_count; s++) {
-        if (worker->sessions[s])
-            flow->processors[worker->index].ops->close(worker->sessions[s]);
-        worker->sessions[s] = NULL;
+    pthread_mutex_lock(&opening->lock);
+    if (!opening->failed) {
+        opening->failed = true;
+        opening->error = *error;
+        opening->error.status = status;
     }
+    pthread_cond_broadcast(&opening->changed);
+    pthread_mutex_unlock(&opening->lock);
+}
+
+static void *opener_main(void *argument)
+{
+    struct opener *opener = argument;
+    struct mly_error error = {0};
+    enum mly_status status = open_one(opener, &error);
+    if (status != MLY_OK)
+        report_failure(opener->opening, status, &error);
+    return NULL;
+}
+
+static void start_opener(struct opener *opener)
+{
+    struct mly_error error = {0};
+    int failure = pthread_create(&opener->thread, NULL, opener_main, opener);
+    opener->has_thread = failure == 0;
+    if (failure == 0)
+        return;
+    const char *id = opener->opening->variant->flow.processors[opener->index].device.id;
+    enum mly_status status = mly_error_set(&error, MLY_E_LIMIT, "cannot start a thread for %s: %s",
+                                           id, strerror(failure));
+    report_failure(opener->opening, status, &error);
+}
+
+/* Signals are the business of the program's own threads, so ours block them all. */
+static enum mly_status run_openers(struct opening *opening, struct opener *openers,
+                                   struct mly_error *err)
+{
+    const struct mly_flow *flow = &opening->variant->flow;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (uint32_t i = 0; i < flow->processor_count && !has_failed(opening); i++) {
+        openers[i].opening = opening;
+        openers[i].index = i;
+        if (is_used(flow, i))
+            start_opener(&openers[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (uint32_t i = 0; i < flow->processor_count; i++) {
+        if (openers[i].has_thread)
+            pthread_join(openers[i].thread, NULL);
+    }
+    if (!opening->failed)
+        return MLY_OK;
+    return mly_error_set(err, opening->error.status, "%s", opening->error.message);
+}
+
+static enum mly_status make_seats(struct mly__variant *variant, struct mly_error *err)
+{
+    const struct mly_flow *flow = &variant->flow;
+    variant->seats = mly_alloc_array(flow->processor_count, sizeof *variant->seats);
+    for (uint32_t i = 0; i < flow->processor_count && variant->seats; i++) {
+        struct mly__seat *seat = &variant->seats[i];
+        if (!is_used(flow, i))
+            continue;
+        seat->sessions = mly_alloc_array(flow->segment_count, sizeof *seat->sessions);
+        seat->inputs = mly_alloc_array(flow->max_inputs, sizeof *seat->inputs);
+        seat->outputs = mly_alloc_array(flow->max_outputs, sizeof *seat->outputs);
+        seat->garbage =
+            mly_alloc_array((size_t)flow->max_inputs + flow->max_outputs, sizeof *seat->garbage);
+        if (!seat->sessions || !seat->inputs || !seat->outputs || !seat->garbage)
+            return out_of_memory(err);
+    }
+    return variant->seats ? MLY_OK : out_of_memory(err);
+}
+
+enum mly_status mly__variant_open(struct mly__variant *variant, bool no_warm_up,
+                                  struct mly_error *err)
+{
+    const struct mly_flow *flow = &variant->flow;
+    struct opening opening = {.variant = variant, .no_warm_up = no_warm_up};
+    pthread_mutex_init(&opening.lock, NULL);
+    pthread_cond_init(&opening.changed, NULL);
+    enum mly_status status = make_seats(variant, err);
+    struct opener *openers = mly_alloc_array(flow->processor_count, sizeof *openers);
+    opening.segment_opened = mly_alloc_array(flow->segment_count, sizeof *opening.segment_opened);
+    if (status == MLY_OK && (!openers || !opening.segment_opened))
+        status = out_of_memory(err);
+    if (status == MLY_OK)
+        status = run_openers(&opening, openers, err);
+    mly_free(openers);
+    mly_free(opening.segment_opened);
+    pthread_cond_destroy(&opening.changed);
+    pthread_mutex_destroy(&opening.lock);
+    if (status != MLY_OK)
+        mly__variant_close(variant);
+    return status;
+}
+
+void mly__variant_close(struct mly__variant *variant)
+{
+    const struct mly_flow *flow = &variant->flow;
+    for (uint32_t i = 0; i < flow->processor_count && variant->seats; i++) {
+        struct mly__seat *seat = &variant->seats[i];
+        for (uint32_t s = 0; s < flow->segment_count && seat->sessions; s++) {
+            if (seat->sessions[s])
+                flow->processors[i].ops->close(seat->sessions[s]);
+        }
+        mly_free(seat->sessions);
+        mly_free(seat->inputs);
+        mly_free(seat->outputs);
+        mly_free(seat->garbage);
+        *seat = (struct mly__seat){0};
+    }
+    mly_free(variant->seats);
+    variant->seats = NULL;
 }

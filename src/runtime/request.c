@@ -23,14 +23,18 @@ static mly_request *create(struct mly__request_pool *pool)
     size_t tensors = round_up(sizeof(mly_request));
     size_t tasks = tensors + round_up(flow->slot_count * sizeof(struct mly_tensor));
     size_t uses = tasks + round_up(flow->segment_count * sizeof(struct mly__task));
-    unsigned char *memory = mly_alloc(uses + flow->slot_count * sizeof(uint32_t));
+    size_t moves = uses + round_up(flow->slot_count * sizeof(uint32_t));
+    size_t pairs = flow->links ? (size_t)flow->segment_count * flow->processor_count : 0;
+    unsigned char *memory = mly_alloc(moves + pairs * sizeof(int64_t));
     if (!memory)
         return NULL;
     mly_request *request = (void *)memory;
     request->engine = pool->engine;
+    request->pool = pool;
     request->tensors = (void *)(memory + tensors);
     request->tasks = (void *)(memory + tasks);
     request->uses = (void *)(memory + uses);
+    request->move_ns = pairs > 0 ? (void *)(memory + moves) : NULL;
     for (uint32_t s = 0; s < flow->segment_count; s++) {
         request->tasks[s].request = request;
         request->tasks[s].schedule.segment = s;
@@ -86,13 +90,21 @@ mly_request *mly__request_take(struct mly__request_pool *pool)
     request->queue_ns = request->execute_ns = request->total_ns = 0;
     request->done = NULL;
     request->user = NULL;
+    request->priority = 0;
+    request->only = 0;
+    request->deadline_ns = 0;
+    request->late_last = false;
     request->tensors_dropped = false;
     for (uint32_t i = 0; i < pool->flow->slot_count; i++)
         request->uses[i] = pool->flow->slots[i].consumer_count;
     for (uint32_t s = 0; s < pool->flow->segment_count; s++) {
-        request->tasks[s].state = MLY__TASK_BLOCKED;
-        request->tasks[s].missing = 0;
-        request->tasks[s].schedule.home = MLY_NO_INDEX;
+        struct mly__task *task = &request->tasks[s];
+        task->state = MLY__TASK_BLOCKED;
+        task->missing = 0;
+        task->retried = false;
+        task->schedule.home = MLY_NO_INDEX;
+        task->schedule.avoid = 0;
+        task->schedule.late = false;
     }
     return request;
 }

@@ -1,99 +1,72 @@
 /*
- * The scheduler's decisions.
+ * The scheduler's book-keeping: groups, their lanes, and the tasks that wait in them.
  *
- * Ready tasks wait in lanes, oldest request first. A lane is a set of processors that may take
- * from it: under MLY_SCHEDULE_EARLIEST one lane per segment with all its processors, under
- * MLY_SCHEDULE_PINNED one lane per segment and processor. A decision is
- *   1. the lane with an idle processor whose first task is the oldest (of equally old ones, the
- *      segment nearer to the end: what is begun gets finished and its memory freed);
- *   2. of the lane's idle processors the one expected to finish first: least cost, then the one
- *      that already has the inputs, then the one that worked last (its caches are warm, the
- *      others stay asleep).
+ * A lane is a list of tasks that wait for the same processors: one per segment where a decision
+ * chooses among all of them; one per segment and processor under the policies that bind a task when
+ * it becomes ready (pinned, random).
  */
-#include "runtime/scheduler.h"
-
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/alloc.h"
-#include "model/graph.h"
+#include "scheduler_private.h"
 
-struct lane {
-    const uint32_t *processors; /* into scheduler->eligible */
-    uint32_t processor_count;
-    uint32_t idle; /* how many of them are */
-    struct mly_schedule_task *first, *last;
+/* Of the random policy: the same seed, the same schedule. */
+#define SEED 0x6d6f746c6579u
+
+static const char *const policy_names[MLY_SCHEDULE_POLICY_COUNT] = {
+    [MLY_SCHEDULE_EARLIEST] = "earliest-finish",
+    [MLY_SCHEDULE_PINNED] = "pinned",
+    [MLY_SCHEDULE_EAGER] = "eager",
+    [MLY_SCHEDULE_RANDOM] = "random",
 };
 
-struct processor {
-    bool busy;
-    int64_t released_ns; /* when it last became idle */
-    uint32_t *lanes;     /* into scheduler->lane_numbers: those it may take from */
-    uint32_t lane_count;
-};
-
-struct mly_scheduler {
-    enum mly_schedule_policy policy;
-    uint32_t processor_count, segment_count, lane_count;
-    uint32_t idle; /* processors */
-    size_t length;
-    struct processor *processors;
-    struct lane *lanes;
-    uint32_t *first_lane;   /* [segment_count + 1] */
-    uint32_t *eligible;     /* all segments' lists, one after the other */
-    uint32_t *lane_numbers; /* all processors' lanes, one after the other */
-    int64_t *cost_ns;       /* [segment_count][processor_count] */
-};
-
-static bool allocate(mly_scheduler *s, uint32_t pair_count)
+const char *mly_schedule_policy_name(enum mly_schedule_policy policy)
 {
-    s->lane_count = s->policy == MLY_SCHEDULE_PINNED ? pair_count : s->segment_count;
-    s->processors = mly_alloc_array(s->processor_count, sizeof *s->processors);
-    s->lanes = mly_alloc_array(s->lane_count, sizeof *s->lanes);
-    s->first_lane = mly_alloc_array(s->segment_count + 1, sizeof *s->first_lane);
-    s->eligible = mly_alloc_array(pair_count, sizeof *s->eligible);
-    s->lane_numbers = mly_alloc_array(pair_count, sizeof *s->lane_numbers);
-    s->cost_ns = mly_alloc_array((size_t)s->segment_count * s->processor_count, sizeof *s->cost_ns);
-    return s->processors && s->lanes && s->first_lane && s->eligible && s->lane_numbers &&
-           s->cost_ns;
+    return policy_names[policy];
 }
 
-/* Lanes of all segments, and of each processor the lanes it may take from. */
-static void lay_out(mly_scheduler *s, const struct mly_schedule_eligible *eligible)
+enum mly_status mly_schedule_policy_parse(const char *word, enum mly_schedule_policy *out,
+                                          struct mly_error *err)
 {
-    uint32_t lane = 0, pair = 0;
-    for (uint32_t segment = 0; segment < s->segment_count; segment++) {
-        uint32_t width = s->policy == MLY_SCHEDULE_PINNED ? 1 : eligible[segment].count;
-        s->first_lane[segment] = lane;
-        for (uint32_t i = 0; i < eligible[segment].count; i++) {
-            if (i % width == 0)
-                s->lanes[lane++] = (struct lane){
-                    .processors = s->eligible + pair, .processor_count = width, .idle = width};
-            s->eligible[pair++] = eligible[segment].processors[i];
-            s->processors[eligible[segment].processors[i]].lane_count++;
+    for (int i = 0; i < MLY_SCHEDULE_POLICY_COUNT; i++) {
+        if (strcmp(word, policy_names[i]) == 0) {
+            *out = (enum mly_schedule_policy)i;
+            return MLY_OK;
         }
     }
-    s->first_lane[s->segment_count] = lane;
-
-    uint32_t *numbers = s->lane_numbers;
-    for (uint32_t p = 0; p < s->processor_count; p++) {
-        s->processors[p].lanes = numbers;
-        numbers += s->processors[p].lane_count;
-        s->processors[p].lane_count = 0;
-    }
-    for (uint32_t i = 0; i < s->lane_count; i++) {
-        for (uint32_t k = 0; k < s->lanes[i].processor_count; k++) {
-            struct processor *p = &s->processors[s->lanes[i].processors[k]];
-            p->lanes[p->lane_count++] = i;
-        }
-    }
+    return mly_error_set(err, MLY_E_INVALID,
+                         "there is no scheduling policy '%.64s'; there are earliest-finish, "
+                         "pinned, eager and random",
+                         word);
 }
 
-enum mly_status mly_scheduler_create(enum mly_schedule_policy policy, uint32_t processor_count,
-                                     const struct mly_schedule_eligible *eligible,
-                                     uint32_t segment_count, mly_scheduler **out,
-                                     struct mly_error *err)
+static bool binds(const mly_scheduler *s)
 {
-    uint32_t pair_count = 0;
+    return s->policy == MLY_SCHEDULE_PINNED || s->policy == MLY_SCHEDULE_RANDOM;
+}
+
+/* --- groups --- */
+
+static void free_group(struct mly__group *group)
+{
+    if (!group)
+        return;
+    mly_free(group->lanes);
+    mly_free(group->first_lane);
+    mly_free(group->eligible);
+    mly_free(group->costs);
+    mly_free(group->expected_ns);
+    mly_free(group->row_runs);
+    mly_free(group);
+}
+
+static enum mly_status check_eligible(uint32_t processor_count,
+                                      const struct mly_schedule_eligible *eligible,
+                                      uint32_t segment_count, uint32_t *pair_count,
+                                      struct mly_error *err)
+{
+    *pair_count = 0;
     for (uint32_t s = 0; s < segment_count; s++) {
         if (eligible[s].count == 0)
             return mly_error_set(err, MLY_E_INVALID, "segment %" PRIu32 " has no processor", s);
@@ -111,25 +84,154 @@ enum mly_status mly_scheduler_create(enum mly_schedule_policy policy, uint32_t p
                                          processor);
             }
         }
-        pair_count += eligible[s].count;
+        *pair_count += eligible[s].count;
     }
     if (segment_count == 0)
         return mly_error_set(err, MLY_E_INVALID, "there is no segment to schedule");
+    return MLY_OK;
+}
 
-    mly_scheduler *s = mly_alloc(sizeof *s);
-    if (s) {
-        s->policy = policy;
-        s->processor_count = s->idle = processor_count;
-        s->segment_count = segment_count;
+static bool allocate(struct mly__group *g, uint32_t pair_count)
+{
+    size_t rows = (size_t)g->segment_count * MLY__BATCH_SIZES;
+    g->lanes = mly_alloc_array(g->lane_count, sizeof *g->lanes);
+    g->first_lane = mly_alloc_array(g->segment_count + 1, sizeof *g->first_lane);
+    g->eligible = mly_alloc_array(pair_count, sizeof *g->eligible);
+    g->costs = mly_alloc_array(rows * g->stride, sizeof *g->costs);
+    g->expected_ns = mly_alloc_array(rows * g->stride, sizeof *g->expected_ns);
+    g->row_runs = mly_alloc_array(rows, sizeof *g->row_runs);
+    return g->lanes && g->first_lane && g->eligible && g->costs && g->expected_ns && g->row_runs;
+}
+
+static void lay_out(struct mly__group *g, bool bound, const struct mly_schedule_eligible *eligible)
+{
+    uint32_t lane = 0, pair = 0;
+    for (uint32_t segment = 0; segment < g->segment_count; segment++) {
+        uint32_t width = bound ? 1 : eligible[segment].count;
+        g->first_lane[segment] = lane;
+        for (uint32_t i = 0; i < eligible[segment].count; i++) {
+            if (i % width == 0)
+                g->lanes[lane++] =
+                    (struct mly__lane){.processors = g->eligible + pair, .processor_count = width};
+            g->eligible[pair++] = eligible[segment].processors[i];
+        }
     }
-    if (!s || !allocate(s, pair_count)) {
-        mly_scheduler_destroy(s);
+    g->first_lane[g->segment_count] = lane;
+
+    g->batch_count = 1;
+    for (size_t i = 0; i < (size_t)g->segment_count * MLY__BATCH_SIZES * g->stride; i++)
+        g->expected_ns[i] = MLY__NEVER_NS;
+    for (uint32_t segment = 0; segment < g->segment_count; segment++) {
+        for (uint32_t b = 0; b < MLY__BATCH_SIZES; b++) {
+            size_t row = (size_t)segment * MLY__BATCH_SIZES + b;
+            for (uint32_t i = 0; i < eligible[segment].count; i++)
+                g->expected_ns[row * g->stride + eligible[segment].processors[i]] = 0;
+        }
+    }
+}
+
+static bool reserve_processors(mly_scheduler *s, uint32_t count)
+{
+    if (count <= s->processor_count)
+        return true;
+    struct mly__processor *processors = mly_realloc_array(s->processors, count, sizeof *processors);
+    if (processors)
+        s->processors = processors;
+    int64_t *available_ns = mly_realloc_array(s->available_ns, count, sizeof *available_ns);
+    if (available_ns)
+        s->available_ns = available_ns;
+    return processors && available_ns;
+}
+
+/* A place for one more group; MLY_NO_INDEX when memory is short. */
+static uint32_t reserve_group(mly_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        if (!s->groups[i])
+            return i;
+    }
+    struct mly__group **groups =
+        mly_realloc_array(s->groups, s->group_count + 1, sizeof *s->groups);
+    if (!groups)
+        return MLY_NO_INDEX;
+    s->groups = groups;
+    s->groups[s->group_count] = NULL;
+    return s->group_count++;
+}
+
+enum mly_status mly_scheduler_add_group(mly_scheduler *scheduler, uint32_t processor_count,
+                                        const struct mly_schedule_eligible *eligible,
+                                        uint32_t segment_count, uint32_t weight, uint32_t *group,
+                                        struct mly_error *err)
+{
+    uint32_t pair_count = 0;
+    enum mly_status status =
+        check_eligible(processor_count, eligible, segment_count, &pair_count, err);
+    if (status != MLY_OK)
+        return status;
+    if (weight < 1 || weight > 10000)
+        return mly_error_set(err, MLY_E_INVALID, "a weight of %" PRIu32 " is not within 1…10000",
+                             weight);
+    struct mly__group *g = mly_alloc(sizeof *g);
+    if (g)
+        *g = (struct mly__group){.weight = weight,
+                                 .segment_count = segment_count,
+                                 .stride = processor_count,
+                                 .lane_count = binds(scheduler) ? pair_count : segment_count};
+    uint32_t number = MLY_NO_INDEX;
+    if (g && allocate(g, pair_count) && reserve_processors(scheduler, processor_count))
+        number = reserve_group(scheduler);
+    if (number == MLY_NO_INDEX) {
+        free_group(g);
         return mly_error_set(err, MLY_E_NO_MEMORY,
                              "no memory for a scheduler of %" PRIu32 " segments and %" PRIu32
                              " processors",
                              segment_count, processor_count);
     }
-    lay_out(s, eligible);
+    lay_out(g, binds(scheduler), eligible);
+    for (; scheduler->processor_count < processor_count; scheduler->processor_count++) {
+        scheduler->processors[scheduler->processor_count] = (struct mly__processor){0};
+        scheduler->idle++;
+    }
+    scheduler->groups[number] = g;
+    *group = number;
+    return MLY_OK;
+}
+
+void mly_scheduler_remove_group(mly_scheduler *scheduler, uint32_t group)
+{
+    free_group(scheduler->groups[group]);
+    scheduler->groups[group] = NULL;
+}
+
+enum mly_status mly_scheduler_create_empty(enum mly_schedule_policy policy, mly_scheduler **out,
+                                           struct mly_error *err)
+{
+    mly_scheduler *s = mly_alloc(sizeof *s);
+    if (!s)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a scheduler");
+    s->policy = policy;
+    s->review_ns = INT64_MAX;
+    mly_random_init(&s->random, SEED);
+    *out = s;
+    return MLY_OK;
+}
+
+enum mly_status mly_scheduler_create(enum mly_schedule_policy policy, uint32_t processor_count,
+                                     const struct mly_schedule_eligible *eligible,
+                                     uint32_t segment_count, mly_scheduler **out,
+                                     struct mly_error *err)
+{
+    mly_scheduler *s = NULL;
+    uint32_t group;
+    enum mly_status status = mly_scheduler_create_empty(policy, &s, err);
+    if (status == MLY_OK)
+        status =
+            mly_scheduler_add_group(s, processor_count, eligible, segment_count, 1, &group, err);
+    if (status != MLY_OK) {
+        mly_scheduler_destroy(s);
+        return status;
+    }
     *out = s;
     return MLY_OK;
 }
@@ -138,31 +240,20 @@ void mly_scheduler_destroy(mly_scheduler *scheduler)
 {
     if (!scheduler)
         return;
+    for (uint32_t i = 0; i < scheduler->group_count; i++)
+        free_group(scheduler->groups[i]);
+    mly_free(scheduler->groups);
     mly_free(scheduler->processors);
-    mly_free(scheduler->lanes);
-    mly_free(scheduler->first_lane);
-    mly_free(scheduler->eligible);
-    mly_free(scheduler->lane_numbers);
-    mly_free(scheduler->cost_ns);
+    mly_free(scheduler->available_ns);
     mly_free(scheduler);
 }
 
-void mly_scheduler_set_cost(mly_scheduler *scheduler, uint32_t segment, uint32_t processor,
-                            int64_t cost_ns)
-{
-    scheduler->cost_ns[(size_t)segment * scheduler->processor_count + processor] = cost_ns;
-}
+/* --- tasks --- */
 
-void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task)
+static void link_task(struct mly__lane *lane, struct mly_schedule_task *task)
 {
-    uint32_t first = scheduler->first_lane[task->segment];
-    uint32_t width = scheduler->first_lane[task->segment + 1] - first;
-    task->lane = first + (uint32_t)(task->order % width);
-    task->waiting = true;
-    struct lane *lane = &scheduler->lanes[task->lane];
-
     struct mly_schedule_task *after = lane->last;
-    while (after && after->order > task->order)
+    while (after && mly__goes_before(task, after))
         after = after->previous;
     task->previous = after;
     task->next = after ? after->next : lane->first;
@@ -174,14 +265,10 @@ void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task
         after->next = task;
     else
         lane->first = task;
-    scheduler->length++;
 }
 
-void mly_scheduler_remove(mly_scheduler *scheduler, struct mly_schedule_task *task)
+static void unlink_task(struct mly__lane *lane, struct mly_schedule_task *task)
 {
-    if (!task->waiting)
-        return;
-    struct lane *lane = &scheduler->lanes[task->lane];
     if (task->previous)
         task->previous->next = task->next;
     else
@@ -191,68 +278,132 @@ void mly_scheduler_remove(mly_scheduler *scheduler, struct mly_schedule_task *ta
     else
         lane->last = task->previous;
     task->previous = task->next = NULL;
-    task->waiting = false;
-    scheduler->length--;
 }
 
-/* (2) a must be idle; NULL best means that there is none yet. */
-static bool is_better(const mly_scheduler *s, const struct mly_schedule_task *task, uint32_t a,
-                      uint32_t best)
+/* The lane to wait in: of bound ones that of a processor that works, beginning with `choice`. */
+static uint32_t choose_lane(const mly_scheduler *s, const struct mly__group *g,
+                            const struct mly_schedule_task *task, uint64_t choice)
 {
-    const int64_t *cost_ns = s->cost_ns + (size_t)task->segment * s->processor_count;
-    if (cost_ns[a] != cost_ns[best])
-        return cost_ns[a] < cost_ns[best];
-    if (a == task->home || best == task->home)
-        return a == task->home;
-    return s->processors[a].released_ns > s->processors[best].released_ns;
-}
-
-static void set_busy(mly_scheduler *s, uint32_t processor, bool busy)
-{
-    struct processor *p = &s->processors[processor];
-    p->busy = busy;
-    uint32_t change = busy ? UINT32_MAX : 1; /* modulo 2^32: -1 or +1 */
-    s->idle += change;
-    for (uint32_t i = 0; i < p->lane_count; i++)
-        s->lanes[p->lanes[i]].idle += change;
-}
-
-bool mly_scheduler_decide(mly_scheduler *scheduler, struct mly_schedule_task **task,
-                          uint32_t *processor)
-{
-    if (scheduler->length == 0 || scheduler->idle == 0)
-        return false;
-    const struct lane *oldest = NULL; /* (1) */
-    for (uint32_t i = 0; i < scheduler->lane_count; i++) {
-        const struct lane *lane = &scheduler->lanes[i];
-        if (lane->first && lane->idle && (!oldest || lane->first->order <= oldest->first->order))
-            oldest = lane;
+    uint32_t first = g->first_lane[task->segment];
+    uint32_t width = g->first_lane[task->segment + 1] - first;
+    for (uint32_t i = 0; i < width && width > 1; i++) {
+        uint32_t lane = first + (uint32_t)((choice + i) % width);
+        uint32_t processor = g->lanes[lane].processors[0];
+        if (task->only == processor + 1 && !s->processors[processor].aside)
+            return lane;
     }
-    if (!oldest)
-        return false;
-    uint32_t best = MLY_NO_INDEX;
-    for (uint32_t i = 0; i < oldest->processor_count; i++) {
-        uint32_t p = oldest->processors[i];
-        if (!scheduler->processors[p].busy &&
-            (best == MLY_NO_INDEX || is_better(scheduler, oldest->first, p, best)))
-            best = p;
+    for (uint32_t i = 0; i < width && width > 1; i++) {
+        uint32_t lane = first + (uint32_t)((choice + i) % width);
+        uint32_t processor = g->lanes[lane].processors[0];
+        if (!s->processors[processor].aside && task->avoid != processor + 1)
+            return lane;
     }
-    *task = oldest->first;
-    *processor = best;
-    mly_scheduler_remove(scheduler, oldest->first);
-    set_busy(scheduler, best, true);
-    return true;
+    return first + (uint32_t)(choice % width);
 }
 
-void mly_scheduler_release(mly_scheduler *scheduler, uint32_t processor, int64_t now_ns)
+static uint64_t draw(mly_scheduler *s, const struct mly_schedule_task *task)
 {
-    if (!scheduler->processors[processor].busy)
+    return s->policy == MLY_SCHEDULE_RANDOM ? mly_random_next(&s->random) >> 8 : task->order;
+}
+
+/* A group that had nothing to do does not claim afterwards what it did not use. */
+static void catch_up(mly_scheduler *s, struct mly__group *g)
+{
+    double least = -1;
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        const struct mly__group *other = s->groups[i];
+        if (other && other != g && other->length > 0 && (least < 0 || other->served < least))
+            least = other->served;
+    }
+    if (g->served < least)
+        g->served = least;
+}
+
+void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task)
+{
+    struct mly__group *g = scheduler->groups[task->group];
+    if (g->length == 0 && scheduler->length > 0)
+        catch_up(scheduler, g);
+    task->lane = choose_lane(scheduler, g, task, draw(scheduler, task));
+    task->row = mly__costs_row(g, task->segment, task->batch);
+    task->waiting = true;
+    link_task(&g->lanes[task->lane], task);
+    g->length++;
+    scheduler->length++;
+}
+
+void mly_scheduler_remove(mly_scheduler *scheduler, struct mly_schedule_task *task)
+{
+    if (!task->waiting)
         return;
-    scheduler->processors[processor].released_ns = now_ns;
-    set_busy(scheduler, processor, false);
+    struct mly__group *g = scheduler->groups[task->group];
+    unlink_task(&g->lanes[task->lane], task);
+    task->waiting = false;
+    g->length--;
+    scheduler->length--;
 }
 
 size_t mly_scheduler_length(const mly_scheduler *scheduler)
 {
     return scheduler->length;
+}
+
+void mly__scheduler_rebind(mly_scheduler *scheduler, uint32_t processor)
+{
+    if (!binds(scheduler))
+        return;
+    for (uint32_t i = 0; i < scheduler->group_count; i++) {
+        struct mly__group *g = scheduler->groups[i];
+        for (uint32_t l = 0; g && l < g->lane_count; l++) {
+            struct mly__lane *lane = &g->lanes[l];
+            struct mly_schedule_task *task = lane->processors[0] == processor ? lane->first : NULL;
+            while (task) {
+                struct mly_schedule_task *next = task->next;
+                uint32_t to = choose_lane(scheduler, g, task, draw(scheduler, task));
+                if (to != l) {
+                    unlink_task(lane, task);
+                    task->lane = to;
+                    link_task(&g->lanes[to], task);
+                }
+                task = next;
+            }
+        }
+    }
+}
+
+/* --- processors --- */
+
+void mly__scheduler_set_state(mly_scheduler *scheduler, uint32_t processor, bool busy, bool aside)
+{
+    struct mly__processor *p = &scheduler->processors[processor];
+    scheduler->idle -= mly__is_open(p);
+    scheduler->aside -= p->aside;
+    p->busy = busy;
+    p->aside = aside;
+    scheduler->idle += mly__is_open(p);
+    scheduler->aside += p->aside;
+}
+
+void mly_scheduler_ran(mly_scheduler *scheduler, const struct mly_schedule_task *task,
+                       uint32_t processor, int64_t elapsed_ns)
+{
+    struct mly__group *g = scheduler->groups[task->group];
+    struct mly__processor *p = &scheduler->processors[processor];
+    p->failures = 0;
+    p->pause_ns = 0;
+    g->served += (double)(elapsed_ns - task->cost_ns) / g->weight;
+    if (task->move_ns)
+        elapsed_ns -= task->move_ns[processor];
+    mly__costs_ran(g, task->row, task->batch, processor, elapsed_ns);
+}
+
+void mly_scheduler_release(mly_scheduler *scheduler, uint32_t processor, int64_t now_ns)
+{
+    struct mly__processor *p = &scheduler->processors[processor];
+    if (now_ns > scheduler->now_ns)
+        scheduler->now_ns = now_ns;
+    if (!p->busy)
+        return;
+    p->released_ns = now_ns;
+    mly__scheduler_set_state(scheduler, processor, false, p->aside);
 }

@@ -137,11 +137,13 @@ static void warming_runs_each_batch_size_once(void **state)
     nothing_is_left();
 }
 
+/* Without another processor for any segment. */
 static void every_failing_run_fails_its_request_only(void **state)
 {
     (void)state;
+    static const char *const alone[] = {"0 1>2 3@0", "2 0>4@1", "3 4 2>5 6@2", "6 1 4>7@1"};
     struct mly_engine_options options = {.ordered = true, .queue_capacity = 32};
-    open_rig(&options);
+    rig_open(&rig, create, &fake_ops, &options, "0 1", "7 5 2", PROCESSORS, alone, SEGMENTS);
     for (uint64_t n = 1; n <= 8 * SEGMENTS; n++) {
         fake_reset();
         fake_fail_run(n, MLY_E_BACKEND);
@@ -165,6 +167,30 @@ static void every_failing_run_fails_its_request_only(void **state)
     }
     fake_reset();
     rig_close(&rig);
+}
+
+/* With another processor for every segment; its inputs are there still. */
+static void every_failing_run_is_tried_elsewhere(void **state)
+{
+    (void)state;
+    struct mly_engine_options options = {.ordered = true, .queue_capacity = 32};
+    struct mly_engine_stats stats;
+    for (uint64_t n = 1; n <= 8 * SEGMENTS; n++) {
+        open_rig(&options);
+        fake_fail_run(n, MLY_E_BACKEND);
+        for (int64_t tag = 1; tag <= 8; tag++)
+            rig_send(&rig, &batches[tag - 1], tag);
+        for (int64_t tag = 1; tag <= 8; tag++) {
+            assert_int_equal(mly_request_wait(batches[tag - 1].request, NULL), MLY_OK);
+            assert_true(batches[tag - 1].right);
+            mly_request_release(batches[tag - 1].request);
+        }
+        mly_engine_get_stats(rig.engine, &stats);
+        assert_int_equal(stats.retried, 1);
+        assert_int_equal(stats.completed, 8);
+        assert_int_equal(stats.failed, 0);
+        rig_close(&rig);
+    }
 }
 
 /*
@@ -306,6 +332,7 @@ int main(void)
         cmocka_unit_test(first_session_of_a_segment_opens_before_its_replicas),
         cmocka_unit_test(warming_runs_each_batch_size_once),
         cmocka_unit_test(every_failing_run_fails_its_request_only),
+        cmocka_unit_test(every_failing_run_is_tried_elsewhere),
         cmocka_unit_test(every_failing_allocation_fails_creation),
         cmocka_unit_test(every_failing_allocation_fails_its_request_only),
         cmocka_unit_test(more_requests_than_the_pool_holds_need_memory),

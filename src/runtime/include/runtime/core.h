@@ -14,7 +14,8 @@
 struct mly__core {
     const struct mly_flow *flow; /* borrowed */
     mly_scheduler *scheduler;
-    struct mly__request_pool pool;
+    bool shares_scheduler;         /* with other cores: it is theirs to destroy */
+    struct mly__request_pool pool; /* of `flow`; other flows of one model have pools of their own */
     bool ordered;
     bool closing;
     bool delivering;        /* ordered only: somebody has the head of the line */
@@ -22,15 +23,36 @@ struct mly__core {
     uint32_t occupied;      /* submitted, not yet taken for delivery */
     uint32_t on_processors; /* of these: with at least one task on a processor */
     uint64_t next_sequence;
-    mly_request *first, *last;              /* submitted and not yet delivered, by sequence */
+    int64_t now_ns;            /* the latest time it was told */
+    int64_t next_deadline_ns;  /* no request is late before that; INT64_MAX: none has a deadline */
+    mly_request *first, *last; /* submitted and not yet delivered, by sequence */
     mly_request *finished, **finished_tail; /* unordered only: in order of completion */
     uint64_t submitted, completed, failed, cancelled;
+    uint64_t late;    /* of the failed ones: dropped at their deadlines */
+    uint64_t retried; /* tasks that a processor failed and another one was given */
 };
 
 enum mly_status mly__core_init(struct mly__core *core, const struct mly_flow *flow,
                                mly_engine *engine, enum mly_schedule_policy policy, bool ordered,
                                uint32_t capacity, struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * The same with a scheduler that other cores use too (borrowed until fini); its group for this
+ * core's flow is added and removed by the caller.
+ */
+enum mly_status mly__core_init_shared(struct mly__core *core, const struct mly_flow *flow,
+                                      mly_engine *engine, mly_scheduler *scheduler, uint32_t group,
+                                      bool ordered, uint32_t capacity,
+                                      struct mly_error *err) MLY_MUST_CHECK;
 void mly__core_fini(struct mly__core *core);
+/*
+ * Adds a flow's segments to a scheduler as a group, with the costs that the flow knows. Its
+ * processors are the scheduler's first ones.
+ */
+enum mly_status mly__core_add_group(mly_scheduler *scheduler, const struct mly_flow *flow,
+                                    uint32_t weight, uint32_t *group,
+                                    struct mly_error *err) MLY_MUST_CHECK;
+/* A pool of requests for another flow of the same model: submitted to this core, as its own are. */
+void mly__core_adopt_pool(struct mly__core *core, struct mly__request_pool *pool, uint32_t group);
 
 /* Batches that wait: for a processor, for their next segment, or for their turn to be delivered. */
 static inline uint32_t mly__core_waiting(const struct mly__core *core)
@@ -43,21 +65,37 @@ static inline bool mly__core_has_room(const struct mly__core *core)
 }
 
 /*
- * Admits a request from the pool whose done, user and references are set; inputs and outputs
+ * Admits a request from a pool whose done, user, references and, if wanted, priority, deadline_ns,
+ * late_last and only are set; inputs and outputs
  * (NULL, or with data set where memory is provided) as in mly_engine_submit, checked by the
  * caller. Its first tasks wait in the scheduler afterwards.
  */
 void mly__core_submit(struct mly__core *core, mly_request *request, const struct mly_tensor *inputs,
                       const struct mly_tensor *outputs, int64_t now_ns);
-/* The next task to put on a processor (task->processor), or NULL. */
+/*
+ * The next task to put on a processor (task->processor), or NULL. With a shared scheduler it may
+ * belong to any of the cores.
+ */
 struct mly__task *mly__core_next(struct mly__core *core);
+/* The same at a time; from a scheduler. */
+struct mly__task *mly__scheduler_next(mly_scheduler *scheduler, int64_t now_ns);
+/*
+ * Requests whose deadlines have passed: those to be dropped end with MLY_E_DEADLINE, at once if none
+ * of their tasks is on a processor (look for finished ones then); the others go behind all that are
+ * not late. To be called when core->next_deadline_ns has come; O(requests).
+ */
+void mly__core_expire(struct mly__core *core, int64_t now_ns);
+/* Is there a request to be delivered? */
+bool mly__core_has_finished(const struct mly__core *core);
 /*
  * The processor is about to run the task. False if it must not (stopped meanwhile): complete it
  * with MLY_E_CANCELLED.
  */
 bool mly__core_begin(struct mly__task *task, int64_t now_ns) MLY_MUST_CHECK;
 /*
- * The task is over. On success its outputs must lie in the request's tensors. Tensors that nobody
+ * The task is over, for now: if its processor failed it, and another one may run it, it waits there
+ * again, once; its inputs stay. Failures for which a request is to blame (MLY_E_INVALID,
+ * MLY_E_MISMATCH and the like) are final, as is a lack of memory. On success its outputs must lie in the request's tensors. Tensors that nobody
  * needs any more are moved to garbage[max_inputs + max_outputs] (*garbage_count of them), to be
  * finished without a lock. err may be NULL on success. True if the request failed by this, with
  * other tasks still running (which the executor may stop).

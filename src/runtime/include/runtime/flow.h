@@ -23,6 +23,12 @@ struct mly_flow_processor {
     bool pin;                    /* its worker pins itself to cpus[0] */
 };
 
+/* One direction of a processor's way to host memory; zeroed: nothing has to be moved. */
+struct mly_flow_link {
+    double latency_ns;
+    double bytes_per_s;
+};
+
 struct mly_flow_segment {
     char *name;
     struct mly_segment cut; /* what sessions open */
@@ -32,6 +38,8 @@ struct mly_flow_segment {
     uint32_t output_count;
     uint32_t *processors;
     uint32_t processor_count;
+    int64_t *cost_ns;    /* [processor_count]: expected, for cost_batch; NULL: to be learnt */
+    uint32_t cost_batch; /* samples */
     /* Shapes for warming: [ladder_count][input_count]; NULL: unknown, do not warm. */
     struct mly_shape *warm_shapes;
     enum mly_dtype *warm_dtypes; /* [input_count]; NULL with warm_shapes */
@@ -53,6 +61,8 @@ struct mly_flow {
     bool free_batch; /* any batch from 1 on; else the ports fix it */
     struct mly_flow_processor *processors;
     uint32_t processor_count;
+    /* [processor_count][2]: to the processor, and back; NULL: all share the host's memory. */
+    struct mly_flow_link (*links)[2];
     struct mly_flow_segment *segments; /* in topological order */
     uint32_t segment_count;
     uint32_t *ladder; /* batch sizes to warm */

@@ -3,10 +3,16 @@
  * lock.
  *
  * Who runs what: workers run tasks and deliver the requests they finish. Requests that end
- * without a worker (cancelled or stopped while they waited) are delivered by the janitor, a
- * thread that sleeps otherwise: so `done` never runs inside a client's call. The engine's memory
- * lives until the last request is released (references); everything that needs model or back end
- * ends in mly_engine_destroy.
+ * without a worker (cancelled, late or stopped while they waited) are delivered by the janitor, a
+ * thread that sleeps otherwise: so `done` never runs inside a client's call. It also keeps the
+ * alarm: deadlines, and decisions to think over.
+ *
+ * Workers, janitor, lock and scheduler are a crew. Engines that share processors share a crew; each
+ * engine has its own requests, sessions and queue. An engine has one flow, or several to change
+ * between (variants). Processors have the same numbers in all flows of a crew.
+ *
+ * The engine's memory lives until the last request is released (references), the crew's until the
+ * last engine's; everything that needs model or back end ends in mly_engine_destroy.
  */
 #ifndef MLY_RUNTIME_NATIVE_H
 #define MLY_RUNTIME_NATIVE_H
@@ -19,52 +25,83 @@
 
 #include "runtime/core.h"
 
+struct mly__crew;
+
 struct mly__worker {
-    mly_engine *engine;
+    struct mly__crew *crew;
     uint32_t index; /* of the processor */
+    char id[64];    /* its name */
+    bool pin;       /* to this CPU */
+    uint32_t cpu;
     pthread_t thread;
     bool has_thread;
+    struct mly_error error; /* scratch for one task */
+    /* Protected by the crew's lock: */
+    pthread_cond_t wake; /* it has a task, or the crew stops */
+    struct mly__task *task;
+};
+
+struct mly__crew {
+    _Atomic uint32_t references; /* engines whose memory lives */
+    pthread_mutex_t joining;     /* held while an engine joins; before `lock` */
+    pthread_t janitor;           /* it and the next two: set once, by the first engine */
+    bool has_janitor;
+    mly_scheduler *scheduler;
+
+    pthread_mutex_t lock; /* protects the scheduler, the cores and requests of all engines, the
+                             marked fields of workers and engines, and all below */
+    uint32_t worker_count;
+    struct mly__worker **workers; /* grows; also read with `joining` held alone */
+    mly_engine *engines;          /* those that are open */
+    uint32_t members;             /* engines that are open or join */
+    bool stop;                    /* workers end */
+    pthread_cond_t janitor_wake;  /* an engine's janitor_wanted, the alarm changed, janitor_stop */
+    bool janitor_stop;
+    int64_t alarm_ns; /* when the janitor is to look at deadlines and reviews; INT64_MAX: never */
+};
+
+/* What one processor has of one flow. */
+struct mly__seat {
     mly_session **sessions; /* [segments]; NULL where this processor has none */
     struct mly_tensor *inputs, *outputs, *garbage; /* scratch for one task */
-    struct mly_error error;                        /* scratch for one task */
-    /* Protected by the engine's lock: */
-    pthread_cond_t wake; /* it has a task, or the engine closes */
-    struct mly__task *task;
+    /* Protected by the crew's lock: */
     uint64_t tasks, failures;
     int64_t busy_ns;
 };
 
+/* A flow with its sessions and requests. */
+struct mly__variant {
+    struct mly_flow flow;              /* immutable until destroy */
+    struct mly__seat *seats;           /* [flow.processor_count] */
+    struct mly__request_pool *pool;    /* of the first variant: the core's */
+    struct mly__request_pool own_pool; /* of the others */
+    uint32_t group;                    /* in the scheduler */
+    bool has_group;
+};
+
 struct mly_engine {
     _Atomic uint32_t
-        references;       /* the owner, requests held by clients, callers inside a blocking call */
-    struct mly_flow flow; /* immutable until destroy */
-    bool no_warm_up;      /* immutable, as all up to the lock */
-    int64_t open_ns;      /* set before create returns */
-    bool prepared_copy;   /* set before create returns */
-    uint32_t worker_count;
-    struct mly__worker *workers;
-    pthread_t janitor;
-    bool has_janitor;
+        references; /* the owner, requests held by clients, callers inside a blocking call */
+    struct mly__crew *crew; /* immutable, as all up to `core` */
+    struct mly__variant *variants;
+    uint32_t variant_count;
+    bool no_warm_up;
+    uint32_t weight;
+    int64_t open_ns;    /* set before create returns */
+    bool prepared_copy; /* set before create returns */
 
-    pthread_mutex_t
-        lock; /* protects the core, all requests, the marked fields of workers, and all below */
+    /* Protected by the crew's lock: */
     struct mly__core core;
-    pthread_cond_t
-        room; /* a place in the queue came free, or closing; one submitter is woken at a time */
+    mly_engine *next;       /* in the crew */
+    uint32_t current;       /* variant that new requests run */
+    pthread_cond_t room;    /* a place in the queue came free, or closing; one submitter is woken */
     uint32_t submitters;    /* blocked on it */
     pthread_cond_t drained; /* the oldest request was delivered */
     uint32_t drainers;
-    pthread_cond_t janitor_wake; /* janitor_wanted or janitor_stop */
-    bool janitor_wanted, janitor_stop;
+    bool janitor_wanted;
     uint32_t recycling;   /* threads that free a request's tensors outside the lock */
-    pthread_cond_t quiet; /* recycling became 0 while closing */
-    /* Opening: */
-    pthread_cond_t opened; /* a session was opened, a worker became ready, or opening failed */
-    bool
-        *segment_opened; /* [segments]: the first session is there, and with it the prepared copy */
-    uint32_t opening;    /* workers that still open and warm */
-    bool open_failed;
-    struct mly_error open_error;
+    uint32_t inside;      /* workers that have a task of this engine */
+    pthread_cond_t quiet; /* one of these became 0, or a request was delivered, while closing */
 };
 
 /* Workers to signal once the lock is released. */
@@ -75,14 +112,20 @@ struct mly__wakes {
 
 /*
  * As mly_engine_create, from a flow: its contents move into the engine and *flow is zeroed, also
- * on failure.
+ * on failure. The policy is that of a new crew (options->policy is not looked at).
  */
 enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         const struct mly_engine_options *options,
                                         enum mly_schedule_policy policy, mly_engine **out,
                                         struct mly_error *err) MLY_MUST_CHECK;
+/* The same with several flows of one model; the first one is current. All are zeroed. */
+enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
+                                         const struct mly_engine_options *options,
+                                         enum mly_schedule_policy policy, mly_engine **out,
+                                         struct mly_error *err) MLY_MUST_CHECK;
 /* What queue_capacity 0 means for a plan that wants so many batches in flight. */
 uint32_t mly__engine_queue_capacity(uint32_t processor_count, uint32_t in_flight);
+/* The first variant's. */
 const struct mly_flow *mly__engine_flow(const mly_engine *engine);
 
 /* The last one frees what mly_engine_destroy left for requests and late callers. Thread-safe. */
@@ -93,15 +136,10 @@ void mly__engine_unreference(mly_engine *engine);
  * refers to, back to the pool.
  */
 void mly__engine_recycle(mly_engine *engine, mly_request *request);
-/* With the lock held: has the janitor deliver what a client's call has finished. */
+/* With the lock held: has the janitor deliver what is finished without a worker. */
 void mly__engine_call_janitor(mly_engine *engine);
 /* With the lock held: wakes a blocked submitter if there is room. */
 void mly__engine_offer_room(mly_engine *engine);
-
-/* With the lock held: gives tasks to idle processors; `self` (may be NULL) needs no waking. */
-void mly__engine_dispatch(mly_engine *engine, const struct mly__worker *self,
-                          struct mly__wakes *wakes);
-void mly__wakes_send(struct mly__wakes *wakes);
 /*
  * With the lock held, which it releases around each `done`: delivers what is finished and whose
  * turn has come.
@@ -110,13 +148,40 @@ void mly__engine_deliver(mly_engine *engine);
 /* With the lock held: asks the back ends to stop the request's running tasks, where they can. */
 void mly__engine_interrupt(mly_engine *engine, mly_request *request);
 
+/* --- crews (crew.c) --- */
+
+enum mly_status mly__crew_create(enum mly_schedule_policy policy, struct mly__crew **out,
+                                 struct mly_error *err) MLY_MUST_CHECK;
+/* The last one frees it; its threads must have ended. */
+void mly__crew_unreference(struct mly__crew *crew);
 /*
- * A worker's thread (its argument): opens and warms its sessions, then runs tasks until the
- * engine closes.
+ * With `joining` held: gives the flow's processors the crew's numbers, new ones for new ids. The
+ * flow stays whole on failure.
  */
+enum mly_status mly__crew_number(struct mly__crew *crew, struct mly_flow *flow,
+                                 struct mly_error *err) MLY_MUST_CHECK;
+/* With `joining` held: threads for the processors of a numbered flow that have none yet. */
+enum mly_status mly__crew_hire(struct mly__crew *crew, const struct mly_flow *flow,
+                               struct mly_error *err) MLY_MUST_CHECK;
+/* One member less; the last one ends the threads. */
+void mly__crew_leave(struct mly__crew *crew);
+/*
+ * With the lock held: drops what is late, gives tasks to idle processors, sets the alarm; `self`
+ * (may be NULL) needs no waking.
+ */
+void mly__crew_dispatch(struct mly__crew *crew, int64_t now_ns, const struct mly__worker *self,
+                        struct mly__wakes *wakes);
+void mly__wakes_send(struct mly__wakes *wakes);
+
+/* A worker's thread (its argument): runs tasks until the crew stops. */
 void *mly__worker_main(void *argument);
-/* Opens all sessions of this worker's processor on the calling thread and warms them. */
-enum mly_status mly__worker_open(struct mly__worker *worker, struct mly_error *err) MLY_MUST_CHECK;
-void mly__worker_close_sessions(struct mly__worker *worker);
+
+/* --- sessions (open.c) --- */
+
+/* Seats for all processors of the variant's flow, and all sessions of its segments, opened and
+ * warmed, all processors at once. On failure nothing is left open. */
+enum mly_status mly__variant_open(struct mly__variant *variant, bool no_warm_up,
+                                  struct mly_error *err) MLY_MUST_CHECK;
+void mly__variant_close(struct mly__variant *variant);
 
 #endif

@@ -44,19 +44,30 @@ struct mly__task {
     mly_request *request;
     enum mly__task_state state;
     uint32_t missing;   /* input slots that do not exist yet */
-    uint32_t processor; /* while assigned or running */
+    uint32_t processor; /* while assigned or running, and that which ran it afterwards */
+    bool retried;       /* a processor has failed it before */
     int64_t started_ns;
 };
 
+struct mly__core;
+struct mly__request_pool;
+
 struct mly_request {
-    mly_engine *engine;           /* set once, when made */
-    mly_request *all_next;        /* every request of the pool */
-    mly_request *previous, *next; /* submitted and not yet delivered, in order of submission */
-    mly_request *queue_next;      /* free in the pool, or finished */
+    mly_engine *engine;             /* set once, when made, as is the next */
+    struct mly__request_pool *pool; /* where it came from: says which flow it runs */
+    mly_request *all_next;          /* every request of the pool */
+    mly_request *previous, *next;   /* submitted and not yet delivered, in order of submission */
+    mly_request *queue_next;        /* free in the pool, or finished */
     uint64_t sequence;
     enum mly__request_state state;
     enum mly__request_stop stop;
     uint32_t references; /* the engine's until delivered, the client's until released */
+    int32_t priority;    /* this and the next three: before it is submitted, 0 is usual */
+    uint32_t only;       /* 1 + processor that runs it while that one works */
+    int64_t deadline_ns; /* by the executor's clock; 0: none */
+    bool late_last;      /* late, it runs behind all others instead of being dropped */
+    bool late;           /* the deadline has passed: its tasks go behind all others */
+    uint32_t batch;      /* samples; 0 where the model fixes them */
     uint32_t remaining;  /* tasks not completed */
     uint32_t assigned;   /* tasks on processors, begun or not */
     uint32_t running;    /* tasks begun */
@@ -72,12 +83,16 @@ struct mly_request {
     struct mly_tensor *tensors; /* [slots]: outputs first; borrowed, owned or empty */
     uint32_t *uses;             /* [slots]: readers to come */
     struct mly__task *tasks;    /* [segments] */
+    int64_t *move_ns; /* [segments][processors], where moving tensors costs time; else NULL */
 };
 
 /* Requests that are free for re-use, and all that exist. */
 struct mly__request_pool {
     const struct mly_flow *flow; /* borrowed */
     mly_engine *engine;          /* what requests point back to */
+    struct mly__core *core;      /* whose requests they are; set by the core */
+    uint32_t group;              /* of the flow's segments in the scheduler; set by the core */
+    uint32_t index;              /* of the flow, where an engine has several */
     mly_request *free, *all;
     uint32_t count; /* of all */
 };

@@ -1,0 +1,326 @@
+/*
+ * The scheduler's decisions.
+ *
+ * Tasks are looked at in one order: of the groups that which has had the least for its weight; of
+ * its lanes' first tasks the one that is not late, of highest priority, of the oldest request; of
+ * equally old ones the segment nearer to the end (what is begun gets finished and its memory freed).
+ *
+ * Earliest finish. Nothing is bound to a processor before it is idle; what "is queued there" follows
+ * from the same rule, applied anew at each decision to what is known by then. So no queue has to be
+ * stolen from: an idle processor gets any task that it is expected to finish sooner.
+ *   1. A processor is available now if it is idle, when its task is expected to end if it is busy.
+ *      A task that takes longer than expected is expected to take as long again as it is late by
+ *      now. An unknown end is not waited for.
+ *   2. Each task in turn goes to the processor where it would end first: available + moving of its
+ *      inputs + cost. Ties: idle, then cheaper, then where the inputs are, then the one that worked
+ *      last (its caches are warm, the others stay asleep).
+ *   3. If that one is idle, this is the decision. If it is busy, the task is counted there, and the
+ *      next one is looked at.
+ *   4. When a task waits for a busy processor although an idle one could take it, `review` is when
+ *      it would have been better not to have waited.
+ *
+ * The other policies give a lane's first task to one of its idle processors, by the same ties
+ * without costs.
+ */
+#include "scheduler_private.h"
+
+/* What a task of unknown cost counts for in its group's share. */
+#define UNKNOWN_NS 1000000.0
+
+static int64_t task_cost_ns(const struct mly__group *g, const struct mly_schedule_task *task,
+                            uint32_t processor)
+{
+    int64_t ns = g->expected_ns[(size_t)task->row * g->stride + processor];
+    return ns + (task->move_ns ? task->move_ns[processor] : 0);
+}
+
+static double share(const struct mly__group *g, int64_t cost_ns)
+{
+    return (cost_ns > 0 ? (double)cost_ns : UNKNOWN_NS) / g->weight;
+}
+
+/* Puts the task on the processor. */
+static void assign(mly_scheduler *s, struct mly__group *g, struct mly_schedule_task *task,
+                   uint32_t processor)
+{
+    struct mly__processor *p = &s->processors[processor];
+    bool known = g->expected_ns[(size_t)task->row * g->stride + processor] > 0;
+    mly_scheduler_remove(s, task);
+    task->cost_ns = task_cost_ns(g, task, processor);
+    p->ends_ns = known ? s->now_ns + task->cost_ns : 0;
+    if (task->cost_ns == 0)
+        task->cost_ns = (int64_t)UNKNOWN_NS;
+    g->served += share(g, task->cost_ns);
+    mly__scheduler_set_state(s, processor, true, false);
+}
+
+/* --- the order of tasks --- */
+
+static bool may_look(const struct mly__lane *lane, const struct mly__lane *best)
+{
+    if (!lane->cursor)
+        return false;
+    return !best || !mly__goes_before(best->cursor, lane->cursor);
+}
+
+/* The next task by the lanes' cursors, which moves on; NULL at the end. */
+static struct mly_schedule_task *look_at_next(mly_scheduler *s, struct mly__group **group)
+{
+    for (;;) {
+        struct mly__group *g = NULL;
+        for (uint32_t i = 0; i < s->group_count; i++) {
+            struct mly__group *other = s->groups[i];
+            if (other && other->used && (!g || other->scratch < g->scratch))
+                g = other;
+        }
+        if (!g)
+            return NULL;
+        struct mly__lane *best = NULL;
+        for (uint32_t i = 0; i < g->lane_count; i++) {
+            if (may_look(&g->lanes[i], best))
+                best = &g->lanes[i];
+        }
+        if (best) {
+            struct mly_schedule_task *task = best->cursor;
+            best->cursor = task->next;
+            *group = g;
+            return task;
+        }
+        g->used = false;
+    }
+}
+
+static void rewind(mly_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        struct mly__group *g = s->groups[i];
+        if (!g)
+            continue;
+        g->used = g->length > 0;
+        g->scratch = g->served;
+        for (uint32_t l = 0; l < g->lane_count && g->used; l++)
+            g->lanes[l].cursor = g->lanes[l].first;
+    }
+}
+
+/* --- earliest finish --- */
+
+/* (1) */
+static void foresee(mly_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->processor_count; i++) {
+        const struct mly__processor *p = &s->processors[i];
+        int64_t now = s->now_ns;
+        if (p->aside)
+            s->available_ns[i] = MLY__NEVER_NS;
+        else if (!p->busy)
+            s->available_ns[i] = now;
+        else if (p->ends_ns == 0)
+            s->available_ns[i] = MLY__NEVER_NS;
+        else
+            s->available_ns[i] = p->ends_ns > now ? p->ends_ns : now + (now - p->ends_ns);
+    }
+}
+
+struct choice {
+    uint32_t processor; /* MLY_NO_INDEX: none */
+    int64_t finish_ns;
+    int64_t idle_finish_ns; /* the best of the idle ones; MLY__NEVER_NS: none may */
+};
+
+/* (2) of two that end at the same time */
+static bool wins_tie(const mly_scheduler *s, const struct mly_schedule_task *task,
+                     const int64_t *cost_ns, uint32_t a, uint32_t best)
+{
+    const struct mly__processor *pa = &s->processors[a], *pb = &s->processors[best];
+    if (mly__is_open(pa) != mly__is_open(pb))
+        return mly__is_open(pa);
+    if (cost_ns[a] != cost_ns[best])
+        return cost_ns[a] < cost_ns[best];
+    if (a == task->home || best == task->home)
+        return a == task->home;
+    return pa->released_ns > pb->released_ns;
+}
+
+static struct choice choose(const mly_scheduler *s, const struct mly__group *g,
+                            const struct mly_schedule_task *task, uint32_t avoid)
+{
+    const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
+    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS, MLY__NEVER_NS};
+    for (uint32_t p = 0; p < g->stride; p++) {
+        bool open = mly__is_open(&s->processors[p]);
+        if ((cost_ns[p] == 0 && !open) || p + 1 == avoid)
+            continue;
+        int64_t finish_ns = s->available_ns[p] + cost_ns[p];
+        if (finish_ns >= MLY__NEVER_NS)
+            continue;
+        if (task->move_ns)
+            finish_ns += task->move_ns[p];
+        if (open && finish_ns < choice.idle_finish_ns)
+            choice.idle_finish_ns = finish_ns;
+        if (choice.processor == MLY_NO_INDEX || finish_ns < choice.finish_ns ||
+            (finish_ns == choice.finish_ns && wins_tie(s, task, cost_ns, p, choice.processor))) {
+            choice.processor = p;
+            choice.finish_ns = finish_ns;
+        }
+    }
+    return choice;
+}
+
+/* A task that may run on one processor only: there, as long as it is not set aside. */
+static struct choice choose_only(const mly_scheduler *s, const struct mly__group *g,
+                                 const struct mly_schedule_task *task)
+{
+    uint32_t p = task->only - 1;
+    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS, MLY__NEVER_NS};
+    if (mly__is_open(&s->processors[p]) || s->available_ns[p] < MLY__NEVER_NS) {
+        choice.processor = p;
+        choice.finish_ns = s->available_ns[p] + task_cost_ns(g, task, p);
+    }
+    return choice;
+}
+
+static bool has_only(const mly_scheduler *s, const struct mly__group *g,
+                     const struct mly_schedule_task *task)
+{
+    uint32_t p = task->only - 1; /* wraps around for 0 */
+    return p < g->stride && task->avoid != task->only && !s->processors[p].aside &&
+           g->expected_ns[(size_t)task->row * g->stride + p] != MLY__NEVER_NS;
+}
+
+/* Avoids the processor that failed the task, unless all others are set aside. */
+static struct choice place(const mly_scheduler *s, const struct mly__group *g,
+                           const struct mly_schedule_task *task)
+{
+    if (has_only(s, g, task))
+        return choose_only(s, g, task);
+    uint32_t avoid = task->avoid;
+    if (avoid && !mly_scheduler_has_other(s, task, avoid - 1))
+        avoid = 0;
+    return choose(s, g, task, avoid);
+}
+
+/* (4) The idle one wins when the busy one's task is late by what was to be gained. */
+static void plan_review(mly_scheduler *s, const struct choice *choice)
+{
+    const struct mly__processor *p = &s->processors[choice->processor];
+    if (choice->idle_finish_ns >= MLY__NEVER_NS)
+        return;
+    int64_t gain_ns = choice->idle_finish_ns - choice->finish_ns;
+    int64_t at_ns = s->now_ns + gain_ns;
+    if (p->ends_ns > s->now_ns)
+        at_ns = p->ends_ns + (p->ends_ns - s->now_ns) + gain_ns;
+    if (at_ns < s->review_ns)
+        s->review_ns = at_ns;
+}
+
+static bool decide_earliest(mly_scheduler *s, struct mly_schedule_task **task, uint32_t *processor)
+{
+    struct mly__group *g = NULL;
+    struct mly_schedule_task *t;
+    foresee(s);
+    while ((t = look_at_next(s, &g))) {
+        struct choice choice = place(s, g, t);
+        if (choice.processor == MLY_NO_INDEX) {
+            /* Those behind it in the lane want the same processors, unless this one is choosy. */
+            if (!t->avoid && !t->only)
+                g->lanes[t->lane].cursor = NULL;
+            continue;
+        }
+        if (mly__is_open(&s->processors[choice.processor])) { /* (3) */
+            *task = t;
+            *processor = choice.processor;
+            assign(s, g, t, choice.processor);
+            return true;
+        }
+        g->scratch += share(g, task_cost_ns(g, t, choice.processor));
+        s->available_ns[choice.processor] = choice.finish_ns;
+        plan_review(s, &choice);
+    }
+    return false;
+}
+
+/* --- the other policies --- */
+
+static bool may_take(const mly_scheduler *s, const struct mly__group *g,
+                     const struct mly_schedule_task *task, uint32_t processor)
+{
+    if (!mly__is_open(&s->processors[processor]))
+        return false;
+    if (has_only(s, g, task))
+        return task->only == processor + 1;
+    return task->avoid != processor + 1 || !mly_scheduler_has_other(s, task, processor);
+}
+
+static uint32_t idle_processor(const mly_scheduler *s, const struct mly__group *g,
+                               const struct mly__lane *lane, const struct mly_schedule_task *task)
+{
+    uint32_t best = MLY_NO_INDEX;
+    for (uint32_t i = 0; i < lane->processor_count; i++) {
+        uint32_t p = lane->processors[i];
+        if (!may_take(s, g, task, p))
+            continue;
+        const struct mly__processor *a = &s->processors[p],
+                                    *b = best == MLY_NO_INDEX ? NULL : &s->processors[best];
+        if (!b || p == task->home || (best != task->home && a->released_ns > b->released_ns))
+            best = p;
+    }
+    return best;
+}
+
+static bool decide_first_idle(mly_scheduler *s, struct mly_schedule_task **task,
+                              uint32_t *processor)
+{
+    struct mly__group *g = NULL;
+    struct mly_schedule_task *t;
+    while ((t = look_at_next(s, &g))) {
+        uint32_t p = idle_processor(s, g, &g->lanes[t->lane], t);
+        if (p == MLY_NO_INDEX) {
+            /* Those behind it in the lane want the same processors, unless this one is choosy. */
+            if (!t->avoid && !t->only)
+                g->lanes[t->lane].cursor = NULL;
+            continue;
+        }
+        *task = t;
+        *processor = p;
+        assign(s, g, t, p);
+        return true;
+    }
+    return false;
+}
+
+bool mly_scheduler_decide_at(mly_scheduler *scheduler, int64_t now_ns,
+                             struct mly_schedule_task **task, uint32_t *processor)
+{
+    if (now_ns > scheduler->now_ns)
+        scheduler->now_ns = now_ns;
+    scheduler->review_ns = INT64_MAX;
+    if (scheduler->length == 0)
+        return false;
+    if (scheduler->aside > 0)
+        mly__health_refresh(scheduler);
+    if (scheduler->idle > 0) {
+        rewind(scheduler);
+        if (scheduler->policy == MLY_SCHEDULE_EARLIEST
+                ? decide_earliest(scheduler, task, processor)
+                : decide_first_idle(scheduler, task, processor))
+            return true;
+    }
+    for (uint32_t p = 0; p < scheduler->processor_count && scheduler->aside > 0; p++) {
+        if (scheduler->processors[p].aside &&
+            scheduler->processors[p].until_ns < scheduler->review_ns)
+            scheduler->review_ns = scheduler->processors[p].until_ns;
+    }
+    return false;
+}
+
+bool mly_scheduler_decide(mly_scheduler *scheduler, struct mly_schedule_task **task,
+                          uint32_t *processor)
+{
+    return mly_scheduler_decide_at(scheduler, scheduler->now_ns, task, processor);
+}
+
+int64_t mly_scheduler_review_ns(const mly_scheduler *scheduler)
+{
+    return scheduler->review_ns;
+}
