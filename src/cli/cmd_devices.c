@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "sensors.h"
 
 struct devices_values {
     const char *devices;
@@ -35,7 +36,8 @@ static void put_processor(struct mly_json_writer *json, const struct mly_process
     mly_json_end_object(json);
 }
 
-static int print_json(const struct mly_machine_info *info, const struct mly_processor_list *list)
+static int print_json(const struct mly_machine_info *info, const struct mly_processor_list *list,
+                      mly_sensors *sensors)
 {
     struct mly_json_writer json;
     mly_json_writer_init(&json, true);
@@ -59,6 +61,8 @@ static int print_json(const struct mly_machine_info *info, const struct mly_proc
     for (size_t i = 0; i < list->count; i++)
         put_processor(&json, &list->items[i]);
     mly_json_end_array(&json);
+    if (sensors)
+        cli_sensors_put(sensors, &json);
     mly_json_end_object(&json);
     return cli_print_json(&json);
 }
@@ -119,6 +123,7 @@ static int run_devices(const struct cli_common *common, const void *values, char
     struct mly_error err = {0};
     mly_machine *machine = NULL;
     struct mly_processor_list list = {0};
+    mly_sensors *sensors = NULL;
     char *topology = NULL;
     int exit_status = CLI_EXIT_FAILED;
     enum mly_status status = mly_machine_create(given->topology, &machine, &err);
@@ -127,15 +132,22 @@ static int run_devices(const struct cli_common *common, const void *values, char
                                 : mly_machine_processors(machine, &list, &err);
     if (status == MLY_OK)
         status = mly_machine_topology_text(machine, &topology, &err);
+    if (status == MLY_OK && !given->devices && !given->topology)
+        status = mly_sensors_open(machine, &sensors, &err);
     if (status != MLY_OK) {
         exit_status = cli_fail(&err);
     } else if (common->json) {
-        exit_status = print_json(mly_machine_info(machine), &list);
+        exit_status = print_json(mly_machine_info(machine), &list, sensors);
     } else {
         print_text(mly_machine_info(machine), &list, topology);
+        if (sensors) {
+            puts("\nenergy and temperature");
+            cli_sensors_print(sensors);
+        }
         exit_status = cli_finish_output();
     }
     free(topology);
+    mly_sensors_close(sensors);
     mly_processor_list_fini(&list);
     mly_machine_destroy(machine);
     return exit_status;
@@ -145,10 +157,11 @@ const struct cli_command cli_command_devices = {
     .name = "devices",
     .operands = "",
     .summary = "what this box has, what is absent and why",
-    .description = "Prints the box as motley sees it: packages, NUMA nodes, caches and the cores "
-                   "that this process may use "
-                   "(a container's limits count), the processors that a plan can use, and for each "
-                   "that is absent the reason.",
+    .description =
+        "Prints the box as motley sees it: packages, NUMA nodes, caches and the cores "
+        "that this process may use "
+        "(a container's limits count), the processors that a plan can use, the sensors of "
+        "energy and temperature, and for each that is absent the reason.",
     .examples = "  motley devices\n  motley devices -d cpu:groups=2\n  motley devices --topology "
                 "'package:2 core:16 pu:2' -d cpu:by=package\n",
     .options = devices_options,

@@ -6,6 +6,7 @@
 #include "base/stats.h"
 #include "measuring.h"
 #include "plan/plan.h"
+#include "run_energy.h"
 #include "run_inputs.h"
 #include "run_results.h"
 #include "run_stream.h"
@@ -18,9 +19,10 @@ struct run_values {
     const char *model;
     const char *devices;
     const char *objective;
+    const char *energy_of;
     uint64_t top, count, batch, seed;
-    int64_t duration_ns, budget_ns;
-    bool verify, compare, keep_overridable;
+    int64_t duration_ns, budget_ns, idle_ns;
+    bool verify, compare, keep_overridable, energy;
 };
 
 static const struct cli_option run_options[] = {
@@ -61,6 +63,16 @@ static const struct cli_option run_options[] = {
      "throughput latency", offsetof(struct run_values, objective), 0, 0},
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
      NULL, offsetof(struct run_values, budget_ns), 0, 0},
+    {"energy", 0, CLI_FLAG, NULL,
+     "Measure energy and temperature of the run, with what the idle box takes subtracted.", NULL,
+     offsetof(struct run_values, energy), 0, 0},
+    {"energy-of", 0, CLI_TEXT, "SENSORS",
+     "With --energy: the sensors that add up to the box, as motley devices lists them, with commas "
+     "(default: packages, memory, GPUs; else the whole board; else its rails).",
+     NULL, offsetof(struct run_values, energy_of), 0, 0},
+    {"idle", 0, CLI_SECONDS, "SECONDS",
+     "With --energy: how long the idle box is measured before the run (default 3).", NULL,
+     offsetof(struct run_values, idle_ns), 0, 0},
     {"model", 'm', CLI_FILE, "FILE", "The model of a plan, if it has moved.", NULL,
      offsetof(struct run_values, model), 0, 0},
     {"seed", 0, CLI_COUNT, "N", "Seed of random inputs (default 0).", NULL,
@@ -81,6 +93,7 @@ struct run {
     struct run_inputs inputs;
     struct run_results results;
     struct run_labels labels;
+    struct run_energy energy;
     struct mly_measure_result measured;
     struct run_verdict verdict;
     struct run_contender contenders[3];
@@ -172,6 +185,13 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     enum mly_status status = mly_engine_create(run->model, run->plan, &options, &run->engine, err);
     if (status != MLY_OK)
         return status;
+    /* The sessions are open and the workers asleep: what the box takes when nobody asks. */
+    if (given->energy)
+        status = run_energy_rest(&run->energy, given->idle_ns ? given->idle_ns : 3000000000, err);
+    if (status == MLY_OK && given->energy)
+        status = run_energy_begin(&run->energy, err);
+    if (status != MLY_OK)
+        return status;
     uint32_t batch = given->batch ? (uint32_t)given->batch : mly_plan_batch(run->plan);
     uint64_t per_batch = mly_model_fixed_batch(run->model) ? 1 : batch;
     run->results = (struct run_results){.model = run->model,
@@ -191,6 +211,8 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     cli_progress_begin(&progress, run->common);
     status = run_stream(&stream, &run->measured, err);
     cli_progress_end(&progress);
+    if (given->energy)
+        run_energy_end(&run->energy);
     run->interrupted = status == MLY_E_CANCELLED;
     return status;
 }
@@ -274,6 +296,8 @@ static int report_json(const struct run *run)
         put_contenders(&json, run);
     else
         put_measured(&json, &run->measured);
+    if (run->given->energy)
+        run_energy_put(&run->energy, run->measured.samples, &json);
     enum mly_status status = MLY_OK;
     if (run->given->top && !run->given->compare)
         status = run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
@@ -356,6 +380,8 @@ static int report_text(const struct run *run)
         return cli_finish_output();
     }
     print_measured(run);
+    if (run->given->energy)
+        run_energy_print(&run->energy, run->measured.samples);
     if (run->given->top &&
         run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
                         run->given->labels ? &run->labels : NULL, NULL, &err) != MLY_OK)
@@ -380,6 +406,8 @@ static enum mly_status execute(struct run *run, const char *target, struct mly_e
         status = run_labels_load(given->labels, &run->labels, err);
     if (status == MLY_OK)
         status = cli_box_open(given->devices, NULL, &run->box, err);
+    if (status == MLY_OK && given->energy)
+        status = run_energy_open(run->box.machine, given->energy_of, &run->energy, err);
     if (status == MLY_OK)
         status = run->from_file ? open_plan(run, target, err) : decide_plan(run, target, err);
     if (status == MLY_OK)
@@ -403,10 +431,25 @@ static void close_run(struct run *run)
     run_results_fini(&run->results);
     run_inputs_fini(&run->inputs);
     run_labels_fini(&run->labels);
+    run_energy_fini(&run->energy);
     cli_dims_fini(&run->dims);
     mly_plan_destroy(run->plan);
     mly_model_destroy(run->model);
     cli_box_close(&run->box);
+}
+
+static enum mly_status check_options(const struct run_values *given, struct mly_error *err)
+{
+    if (given->compare && (given->output || given->top || given->verify))
+        return mly_error_set(
+            err, MLY_E_INVALID,
+            "--compare measures only: run --output, --top and --verify without it");
+    if (given->compare && given->energy)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--compare measures speed only: run --energy without it");
+    if (!given->energy && (given->energy_of || given->idle_ns))
+        return mly_error_set(err, MLY_E_INVALID, "--energy-of and --idle belong to --energy");
+    return MLY_OK;
 }
 
 static int run_run(const struct cli_common *common, const void *values, char **operands,
@@ -416,11 +459,8 @@ static int run_run(const struct cli_common *common, const void *values, char **o
     struct run run = {.common = common, .given = values};
     struct mly_error err = {0};
     int exit_status = CLI_EXIT_FAILED;
-    if (run.given->compare && (run.given->output || run.given->top || run.given->verify)) {
-        mly_error_set(&err, MLY_E_INVALID,
-                      "--compare measures only: run --output, --top and --verify without it");
+    if (check_options(run.given, &err) != MLY_OK)
         return cli_usage(&err);
-    }
     cli_catch_interrupts();
     enum mly_status status = execute(&run, operands[0], &err);
     if (status == MLY_OK || (run.interrupted && run.measured.batches > 0))

@@ -28,6 +28,8 @@ static const struct {
     {"MOTLEY_CACHE_LIMIT", "Most bytes that prepared models may take, such as 20G (default: a "
                            "quarter of the free disk, at most 32 GiB)."},
     {"MOTLEY_LOG", "error, warning (default), info or debug."},
+    {"MOTLEY_SENSORS_ROOT", "What goes before /sys where sensors of energy and temperature are "
+                            "looked for: in a container, where the host's is mounted."},
 };
 
 /* Prints text wrapped at HELP_WIDTH with every line indented; `at` is the column where the cursor
