@@ -9,11 +9,14 @@
  *      Segments in such an order are convex, so convexity is only looked at to say which of the two
  *      rules was broken.
  *   5. Weights and activations fit in memory.
+ *   6. Shares of a batch make the batch, of a model whose batch is free, in a plan of one segment.
+ *   7. Each member of a family is valid by itself, and their rates ascend.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "device/modelled.h"
 #include "internal.h"
 
 /* --- 1, 2 --- */
@@ -31,6 +34,11 @@ static enum mly_status check_identity(const mly_plan *plan, const mly_model *mod
                              "than %s (%.12s…): run `motley plan` again for this one",
                              plan->model_name, plan->model_hash, mly_model_path(model), hash);
     const struct mly_machine_info *info = mly_machine_info(machine);
+    bool all_modelled = plan->processor_count > 0;
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        all_modelled = all_modelled && mly__plan_is_modelled(&plan->processors[i]);
+    if (all_modelled)
+        return MLY_OK; /* as good on any box */
     if (strcmp(info->host_id, plan->host_id))
         return mly_error_set(err, MLY_E_MISMATCH,
                              "plan: host: the plan was made on another box or for other cores of "
@@ -149,6 +157,22 @@ static enum mly_status check_device(const mly_plan *plan, uint32_t index,
                          p->id);
 }
 
+static enum mly_status check_modelled(const mly_plan *plan, uint32_t index, struct mly_error *err)
+{
+    const struct mly_plan_processor *p = &plan->processors[index];
+    char *word = NULL;
+    enum mly_status status = mly_device_models_load(&word, err);
+    mly_free(word);
+    if (status)
+        return status;
+    return mly_device_model_find(p->kind)
+               ? MLY_OK
+               : mly_error_set(err, MLY_E_ABSENT,
+                               "plan: processors[%u].kind: there is no device file for the "
+                               "modelled %s: `motley devices --modelled` lists those there are",
+                               index, p->kind);
+}
+
 static bool has_sessions(const mly_plan *plan, uint32_t processor)
 {
     for (uint32_t i = 0; i < plan->segment_count; i++)
@@ -182,7 +206,9 @@ static enum mly_status check_processors(const mly_plan *plan, const mly_machine 
                                        p->id, k);
         if (!status && !*p->backend)
             status = mly_error_set(err, MLY_E_INVALID, "plan: processors[%u].backend: is empty", i);
-        if (!status && !strcmp(p->kind, "cpu"))
+        if (!status && mly__plan_is_modelled(p))
+            status = check_modelled(plan, i, err);
+        else if (!status && !strcmp(p->kind, "cpu"))
             status = check_cpus(plan, i, has_sessions(plan, i), &inventory, err);
         else if (!status)
             status = check_device(plan, i, machine, &inventory, err);
@@ -305,13 +331,59 @@ static enum mly_status check_segments(const mly_plan *plan, const mly_model *mod
     return status;
 }
 
+/* --- 6 --- */
+
+static enum mly_status check_shares(const mly_plan *plan, const mly_model *model,
+                                    struct mly_error *err)
+{
+    const struct mly_plan_segment *segment = &plan->segments[0];
+    uint64_t sum = 0;
+    for (uint32_t i = 1; i < plan->segment_count; i++)
+        if (segment->shares || plan->segments[i].shares)
+            return mly_error_set(err, MLY_E_INVALID,
+                                 "plan: segments[%u].shares: a batch is split only in a plan of "
+                                 "one segment",
+                                 segment->shares ? 0 : i);
+    if (!segment->shares)
+        return MLY_OK;
+    if (mly_model_fixed_batch(model) > 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "plan: segments[0].shares: the model's batch is fixed at %lld, so it "
+                             "cannot be split",
+                             (long long)mly_model_fixed_batch(model));
+    for (uint32_t i = 0; i < segment->processor_count; i++) {
+        sum += segment->shares[i];
+        if (!segment->shares[i])
+            return mly_error_set(err, MLY_E_INVALID, "plan: segments[0].shares[%u]: is 0", i);
+    }
+    if (sum != plan->batch)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "plan: segments[0].shares: they sum to %llu, but the batch is %u",
+                             (unsigned long long)sum, plan->batch);
+    return MLY_OK;
+}
+
 /* --- 5 --- */
+
+/* Segments on modelled processors lie in those' memory, which mly_plan_evaluate looks at. */
+static bool is_only_modelled(const mly_plan *plan, uint32_t segment)
+{
+    for (uint32_t i = 0; i < plan->segments[segment].processor_count; i++)
+        if (!mly__plan_is_modelled(&plan->processors[plan->segments[segment].processors[i]]))
+            return false;
+    return true;
+}
 
 static enum mly_status check_memory(const mly_plan *plan, const mly_model *model,
                                     const mly_machine *machine, struct mly_error *err)
 {
     const double limit = (double)mly_machine_info(machine)->memory_bytes;
     struct mly__plan_memory memory;
+    bool elsewhere = true;
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        elsewhere = elsewhere && is_only_modelled(plan, i);
+    if (elsewhere)
+        return MLY_OK;
     enum mly_status status = mly__plan_memory(plan, model, &memory, err);
     if (status || limit <= 0 || memory.weight_bytes + memory.activation_bytes <= limit)
         return status;
@@ -323,15 +395,61 @@ static enum mly_status check_memory(const mly_plan *plan, const mly_model *model
                          plan->batch, limit / 0x1p20);
 }
 
+/* --- 7 --- */
+
+mly_plan mly__plan_member_view(const mly_plan *plan, uint32_t index)
+{
+    const struct mly_plan_member *m = &plan->family[index];
+    mly_plan view = *plan;
+    view.batch = m->batch;
+    view.ladder = m->ladder;
+    view.ladder_count = m->ladder_count;
+    view.in_flight = m->in_flight;
+    view.segments = m->segments;
+    view.segment_count = m->segment_count;
+    view.prediction = m->prediction;
+    view.family = NULL;
+    view.family_count = 0;
+    return view;
+}
+
+/* All but identity. */
+static enum mly_status check_way(const mly_plan *plan, const mly_model *model,
+                                 const mly_machine *machine, struct mly_error *err)
+{
+    enum mly_status status = check_batches(plan, model, err);
+    if (!status)
+        status = check_processors(plan, machine, err);
+    if (!status)
+        status = check_segments(plan, model, err);
+    if (!status)
+        status = check_shares(plan, model, err);
+    return status ? status : check_memory(plan, model, machine, err);
+}
+
+static enum mly_status check_family(const mly_plan *plan, const mly_model *model,
+                                    const mly_machine *machine, struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; !status && i < plan->family_count; i++) {
+        const double before = i ? plan->family[i - 1].max_rate_per_s : 0;
+        const mly_plan view = mly__plan_member_view(plan, i);
+        if (!(plan->family[i].max_rate_per_s > before))
+            return mly_error_set(err, MLY_E_INVALID,
+                                 "plan: family[%u].max_rate_per_s: %g does not ascend", i,
+                                 plan->family[i].max_rate_per_s);
+        status = check_way(&view, model, machine, err);
+        if (status)
+            status = mly_error_prefix(err, status, "family[%u]", i);
+    }
+    return status;
+}
+
 enum mly_status mly_plan_check(const mly_plan *plan, const mly_model *model,
                                const mly_machine *machine, struct mly_error *err)
 {
     enum mly_status status = check_identity(plan, model, machine, err);
     if (!status)
-        status = check_batches(plan, model, err);
-    if (!status)
-        status = check_processors(plan, machine, err);
-    if (!status)
-        status = check_segments(plan, model, err);
-    return status ? status : check_memory(plan, model, machine, err);
+        status = check_way(plan, model, machine, err);
+    return status ? status : check_family(plan, model, machine, err);
 }

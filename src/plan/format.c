@@ -80,7 +80,40 @@ static void put_segment(struct mly_json_writer *writer, const struct mly_plan_se
     mly_json_put_string(writer, "name", segment->name ? segment->name : "");
     put_nodes(writer, segment);
     put_numbers(writer, "processors", segment->processors, segment->processor_count);
+    if (segment->shares)
+        put_numbers(writer, "shares", segment->shares, segment->processor_count);
     mly_json_end_object(writer);
+}
+
+static void put_segments(struct mly_json_writer *writer, const struct mly_plan_segment *segments,
+                         uint32_t count)
+{
+    mly_json_begin_array(writer, "segments");
+    for (uint32_t i = 0; i < count; i++)
+        put_segment(writer, &segments[i]);
+    mly_json_end_array(writer);
+}
+
+static void put_member(struct mly_json_writer *writer, const struct mly_plan_member *m)
+{
+    mly_json_begin_object(writer, NULL);
+    mly_json_put_number(writer, "max_rate_per_s", m->max_rate_per_s);
+    put_prediction(writer, &m->prediction);
+    mly_json_put_int(writer, "batch", m->batch);
+    put_numbers(writer, "ladder", m->ladder, m->ladder_count);
+    mly_json_put_int(writer, "in_flight", m->in_flight);
+    put_segments(writer, m->segments, m->segment_count);
+    mly_json_end_object(writer);
+}
+
+static void put_family(struct mly_json_writer *writer, const mly_plan *plan)
+{
+    if (!plan->family_count)
+        return;
+    mly_json_begin_array(writer, "family");
+    for (uint32_t i = 0; i < plan->family_count; i++)
+        put_member(writer, &plan->family[i]);
+    mly_json_end_array(writer);
 }
 
 static void put_candidate(struct mly_json_writer *writer, const struct mly_plan_candidate *c)
@@ -120,10 +153,8 @@ enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *lengt
     for (uint32_t i = 0; i < plan->processor_count; i++)
         put_processor(&writer, &plan->processors[i]);
     mly_json_end_array(&writer);
-    mly_json_begin_array(&writer, "segments");
-    for (uint32_t i = 0; i < plan->segment_count; i++)
-        put_segment(&writer, &plan->segments[i]);
-    mly_json_end_array(&writer);
+    put_segments(&writer, plan->segments, plan->segment_count);
+    put_family(&writer, plan);
     mly_json_begin_array(&writer, "candidates");
     for (uint32_t i = 0; i < plan->candidate_count; i++)
         put_candidate(&writer, &plan->candidates[i]);

@@ -13,6 +13,7 @@
 #define MLY__PLAN_LADDER_MAX 64u
 #define MLY__PLAN_CPUS_MAX 65536u /* of one processor */
 #define MLY__PLAN_CANDIDATES_MAX 1000u
+#define MLY__PLAN_FAMILY_MAX 64u
 #define MLY__PLAN_BATCH_MAX 1000000u
 #define MLY__PLAN_IN_FLIGHT_MAX 1000000u
 #define MLY__PLAN_NUMBER_MAX 1e18
@@ -23,6 +24,13 @@
 
 void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t count);
 void mly__plan_runs_free(mly_plan *plan);
+void mly__plan_segments_free(struct mly_plan_segment *segments, uint32_t count);
+void mly__plan_family_free(struct mly_plan_member *family, uint32_t count);
+
+/* --- check.c --- */
+
+/* The plan as if this member of its family were all of it. Borrows everything: not to be destroyed. */
+mly_plan mly__plan_member_view(const mly_plan *plan, uint32_t index);
 
 /* --- text.c --- */
 

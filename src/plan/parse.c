@@ -281,16 +281,32 @@ static enum mly_status read_nodes(struct reader *r, struct mly_json object,
     return status;
 }
 
-static enum mly_status read_segment(struct reader *r, struct mly_json object,
+/* As many as there are processors, none of them 0; whether they make the batch is for the check. */
+static enum mly_status read_shares(struct reader *r, struct mly_json object,
+                                   struct mly_plan_segment *segment, struct mly_error *err)
+{
+    struct mly_json shares;
+    uint32_t count = 0;
+    enum mly_status status =
+        read_array(r, object, "shares", 0, MLY__PLAN_PROCESSORS_MAX, &shares, err);
+    if (!status && shares.impl && mly_json_length(shares) != segment->processor_count)
+        status = refuse(r, err, shares, "has %zu elements; there are %u processors",
+                        mly_json_length(shares), segment->processor_count);
+    return status ? status
+                  : read_numbers(r, shares, 1, MLY__PLAN_BATCH_MAX, false, &segment->shares, &count,
+                                 err);
+}
+
+static enum mly_status read_segment(struct reader *r, struct mly_json object, uint32_t number,
                                     struct mly_plan_segment *segment, struct mly_error *err)
 {
-    static const char *const known[] = {"name", "nodes", "processors", NULL};
+    static const char *const known[] = {"name", "nodes", "processors", "shares", NULL};
     struct mly_json processors;
     enum mly_status status = mly_json_only(object, known, err);
     if (!status)
         status = read_copy(r, object, "name", &segment->name, err);
     if (!status && !segment->name) {
-        segment->name = mly_strfmt("s%u", r->plan->segment_count - 1);
+        segment->name = mly_strfmt("s%u", number);
         status = segment->name ? MLY_OK : no_memory(r, err);
     }
     if (!status)
@@ -300,25 +316,27 @@ static enum mly_status read_segment(struct reader *r, struct mly_json object,
     if (!status)
         status = read_numbers(r, processors, 0, r->plan->processor_count - 1, true,
                               &segment->processors, &segment->processor_count, err);
-    return status;
+    return status ? status : read_shares(r, object, segment, err);
 }
 
-static enum mly_status read_segments(struct reader *r, struct mly_json root, struct mly_error *err)
+static enum mly_status read_segments(struct reader *r, struct mly_json object,
+                                     struct mly_plan_segment **segments, uint32_t *segment_count,
+                                     struct mly_error *err)
 {
     struct mly_json array;
     enum mly_status status =
-        read_array(r, root, "segments", 1, MLY__PLAN_SEGMENTS_MAX, &array, err);
+        read_array(r, object, "segments", 1, MLY__PLAN_SEGMENTS_MAX, &array, err);
     if (status)
         return status;
     const size_t count = mly_json_length(array);
-    r->plan->segments = mly_alloc_array(count, sizeof *r->plan->segments);
-    if (!r->plan->segments)
+    *segments = mly_alloc_array(count, sizeof **segments);
+    if (!*segments)
         return no_memory(r, err);
-    while (!status && r->plan->segment_count < count) {
-        struct mly_json element = mly_json_element(array, r->plan->segment_count);
-        struct mly_plan_segment *segment = &r->plan->segments[r->plan->segment_count++];
-        status = read_segment(r, element, segment, err);
-        if (!status && !segment->node_count && count > 1)
+    while (!status && *segment_count < count) {
+        const uint32_t i = (*segment_count)++;
+        struct mly_json element = mly_json_element(array, i);
+        status = read_segment(r, element, i, &(*segments)[i], err);
+        if (!status && !(*segments)[i].node_count && count > 1)
             status = refuse(r, err, mly_json_member_opt(element, "nodes"),
                             "\"all\" in a plan of several segments");
     }
@@ -387,36 +405,95 @@ static enum mly_status read_model(struct reader *r, struct mly_json root, struct
     return status;
 }
 
-/* Batch, ladder and how many batches are in flight. */
-static enum mly_status read_batches(struct reader *r, struct mly_json root, struct mly_error *err)
+/*
+ * Batch, ladder and how many batches are in flight, into a member: the plan itself is read as one.
+ * Segments are there already.
+ */
+static enum mly_status read_batches(struct reader *r, struct mly_json object,
+                                    struct mly_plan_member *m, struct mly_error *err)
 {
-    mly_plan *plan = r->plan;
     struct mly_json ladder;
     int64_t batch;
-    enum mly_status status = mly_json_int(root, "batch", 1, MLY__PLAN_BATCH_MAX, &batch, err);
+    enum mly_status status = mly_json_int(object, "batch", 1, MLY__PLAN_BATCH_MAX, &batch, err);
     if (!status)
-        status = read_array(r, root, "ladder", 0, MLY__PLAN_LADDER_MAX, &ladder, err);
+        status = read_array(r, object, "ladder", 0, MLY__PLAN_LADDER_MAX, &ladder, err);
     if (status)
         return status;
-    plan->batch = (uint32_t)batch;
-    status = read_numbers(r, ladder, 1, MLY__PLAN_BATCH_MAX, true, &plan->ladder,
-                          &plan->ladder_count, err);
+    m->batch = (uint32_t)batch;
+    status =
+        read_numbers(r, ladder, 1, MLY__PLAN_BATCH_MAX, true, &m->ladder, &m->ladder_count, err);
     if (status)
         return status;
     if (!ladder.impl) {
-        plan->ladder = mly_alloc_array(1, sizeof *plan->ladder);
-        if (!plan->ladder)
+        m->ladder = mly_alloc_array(1, sizeof *m->ladder);
+        if (!m->ladder)
             return no_memory(r, err);
-        plan->ladder[plan->ladder_count++] = plan->batch;
+        m->ladder[m->ladder_count++] = m->batch;
     }
     bool found = false;
-    for (uint32_t i = 0; i < plan->ladder_count; i++)
-        found = found || plan->ladder[i] == plan->batch;
+    for (uint32_t i = 0; i < m->ladder_count; i++)
+        found = found || m->ladder[i] == m->batch;
     if (!found)
-        return refuse(r, err, ladder, "does not have the batch size %u", plan->batch);
-    plan->in_flight =
-        2 * (plan->segment_count > 1 ? plan->processor_count : plan->segments[0].processor_count);
-    return read_u32(root, "in_flight", 1, MLY__PLAN_IN_FLIGHT_MAX, &plan->in_flight, err);
+        return refuse(r, err, ladder, "does not have the batch size %u", m->batch);
+    m->in_flight =
+        2 * (m->segment_count > 1 ? r->plan->processor_count : m->segments[0].processor_count);
+    return read_u32(object, "in_flight", 1, MLY__PLAN_IN_FLIGHT_MAX, &m->in_flight, err);
+}
+
+/* The plan's own way of running. What was read is the plan's, whether or not all was well. */
+static enum mly_status read_way(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    mly_plan *plan = r->plan;
+    struct mly_plan_member way = {0};
+    enum mly_status status = read_segments(r, root, &way.segments, &way.segment_count, err);
+    if (!status)
+        status = read_batches(r, root, &way, err);
+    plan->segments = way.segments;
+    plan->segment_count = way.segment_count;
+    plan->batch = way.batch;
+    plan->ladder = way.ladder;
+    plan->ladder_count = way.ladder_count;
+    plan->in_flight = way.in_flight;
+    return status;
+}
+
+static enum mly_status read_member(struct reader *r, struct mly_json object, double above,
+                                   struct mly_plan_member *m, struct mly_error *err)
+{
+    static const char *const known[] = {"max_rate_per_s", "batch",      "ladder", "in_flight",
+                                        "segments",       "prediction", NULL};
+    enum mly_status status = mly_json_only(object, known, err);
+    if (!status)
+        status = mly_json_number(object, "max_rate_per_s", 0, MLY__PLAN_NUMBER_MAX,
+                                 &m->max_rate_per_s, err);
+    if (!status && m->max_rate_per_s <= above)
+        status =
+            refuse(r, err, mly_json_member_opt(object, "max_rate_per_s"),
+                   "%g follows %g; the rates must ascend from above 0", m->max_rate_per_s, above);
+    if (!status)
+        status = read_segments(r, object, &m->segments, &m->segment_count, err);
+    if (!status)
+        status = read_batches(r, object, m, err);
+    return status ? status : read_prediction(object, &m->prediction, err);
+}
+
+static enum mly_status read_family(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    struct mly_json array;
+    enum mly_status status = read_array(r, root, "family", 0, MLY__PLAN_FAMILY_MAX, &array, err);
+    const size_t count = status ? 0 : mly_json_length(array);
+    if (!count)
+        return status;
+    r->plan->family = mly_alloc_array(count, sizeof *r->plan->family);
+    if (!r->plan->family)
+        return no_memory(r, err);
+    while (!status && r->plan->family_count < count) {
+        const uint32_t i = r->plan->family_count++;
+        status =
+            read_member(r, mly_json_element(array, i),
+                        i ? r->plan->family[i - 1].max_rate_per_s : 0, &r->plan->family[i], err);
+    }
+    return status;
 }
 
 static enum mly_status read_objective(struct reader *r, struct mly_json root, struct mly_error *err)
@@ -454,7 +531,7 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
     static const char *const known[] = {"motley_plan", "model",      "host",      "runtime",
                                         "planner",     "objective",  "why",       "prediction",
                                         "batch",       "ladder",     "in_flight", "segments",
-                                        "processors",  "candidates", NULL};
+                                        "processors",  "candidates", "family",    NULL};
     struct reader r = {.name = name};
     enum mly_status status = check_version(name, root, err);
     if (!status)
@@ -480,9 +557,9 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
     if (!status)
         status = read_processors(&r, root, err);
     if (!status)
-        status = read_segments(&r, root, err);
+        status = read_way(&r, root, err);
     if (!status)
-        status = read_batches(&r, root, err);
+        status = read_family(&r, root, err);
     if (!status)
         status = read_candidates(&r, root, err);
     if (status) {

@@ -46,20 +46,36 @@ void mly__plan_runs_free(mly_plan *plan)
     plan->run_count = 0;
 }
 
+void mly__plan_segments_free(struct mly_plan_segment *segments, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        mly_free(segments[i].name);
+        mly_free(segments[i].nodes);
+        mly_free(segments[i].processors);
+        mly_free(segments[i].shares);
+    }
+    mly_free(segments);
+}
+
+void mly__plan_family_free(struct mly_plan_member *family, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        mly_free(family[i].ladder);
+        mly__plan_segments_free(family[i].segments, family[i].segment_count);
+    }
+    mly_free(family);
+}
+
 void mly_plan_destroy(mly_plan *plan)
 {
     if (!plan)
         return;
     for (uint32_t i = 0; i < plan->processor_count; i++)
         mly_free(plan->processors[i].cpus);
-    for (uint32_t i = 0; i < plan->segment_count; i++) {
-        mly_free(plan->segments[i].name);
-        mly_free(plan->segments[i].nodes);
-        mly_free(plan->segments[i].processors);
-    }
+    mly__plan_segments_free(plan->segments, plan->segment_count);
+    mly__plan_family_free(plan->family, plan->family_count);
     mly__plan_candidates_free(plan->candidates, plan->candidate_count);
     mly_free(plan->processors);
-    mly_free(plan->segments);
     mly_free(plan->ladder);
     mly_free(plan->model_path);
     mly_free(plan->why);
@@ -104,21 +120,44 @@ static bool dup_processors(const mly_plan *plan, mly_plan *copy)
     return true;
 }
 
-static bool dup_segments(const mly_plan *plan, mly_plan *copy)
+static bool dup_segments(const struct mly_plan_segment *segments, uint32_t count,
+                         struct mly_plan_segment **out, uint32_t *out_count)
 {
-    if (!plan->segment_count)
+    if (!count)
         return true;
-    copy->segments = mly_alloc_array(plan->segment_count, sizeof *copy->segments);
-    if (!copy->segments)
+    struct mly_plan_segment *copies = *out = mly_alloc_array(count, sizeof *copies);
+    if (!copies)
         return false;
-    for (uint32_t i = 0; i < plan->segment_count; i++) {
-        const struct mly_plan_segment *from = &plan->segments[i];
-        struct mly_plan_segment *to = &copy->segments[copy->segment_count++];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct mly_plan_segment *from = &segments[i];
+        struct mly_plan_segment *to = &copies[(*out_count)++];
         to->node_count = from->node_count;
         to->processor_count = from->processor_count;
         if (!dup_text(from->name, &to->name) ||
             !dup_numbers(from->nodes, from->node_count, &to->nodes) ||
-            !dup_numbers(from->processors, from->processor_count, &to->processors))
+            !dup_numbers(from->processors, from->processor_count, &to->processors) ||
+            !dup_numbers(from->shares, from->shares ? from->processor_count : 0, &to->shares))
+            return false;
+    }
+    return true;
+}
+
+static bool dup_family(const mly_plan *plan, mly_plan *copy)
+{
+    if (!plan->family_count)
+        return true;
+    copy->family = mly_alloc_array(plan->family_count, sizeof *copy->family);
+    if (!copy->family)
+        return false;
+    for (uint32_t i = 0; i < plan->family_count; i++) {
+        const struct mly_plan_member *from = &plan->family[i];
+        struct mly_plan_member *to = &copy->family[copy->family_count++];
+        *to = *from;
+        to->ladder = NULL;
+        to->segments = NULL;
+        to->segment_count = 0;
+        if (!dup_numbers(from->ladder, from->ladder_count, &to->ladder) ||
+            !dup_segments(from->segments, from->segment_count, &to->segments, &to->segment_count))
             return false;
     }
     return true;
@@ -152,12 +191,15 @@ enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_er
     copy->ladder = NULL;
     copy->processors = NULL;
     copy->segments = NULL;
+    copy->family = NULL;
     copy->candidates = NULL;
-    copy->processor_count = copy->segment_count = copy->candidate_count = 0;
+    copy->processor_count = copy->segment_count = copy->candidate_count = copy->family_count = 0;
     if (!dup_text(plan->model_path, &copy->model_path) || !dup_text(plan->why, &copy->why) ||
         !dup_text(plan->note, &copy->note) ||
         !dup_numbers(plan->ladder, plan->ladder_count, &copy->ladder) ||
-        !dup_processors(plan, copy) || !dup_segments(plan, copy) || !dup_candidates(plan, copy))
+        !dup_processors(plan, copy) ||
+        !dup_segments(plan->segments, plan->segment_count, &copy->segments, &copy->segment_count) ||
+        !dup_family(plan, copy) || !dup_candidates(plan, copy))
         goto fail;
     *out = copy;
     return MLY_OK;
@@ -165,6 +207,11 @@ enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_er
 fail:
     mly_plan_destroy(copy);
     return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a copy of a plan");
+}
+
+bool mly__plan_is_modelled(const struct mly_plan_processor *processor)
+{
+    return !strcmp(processor->backend, "modelled");
 }
 
 /* --- what users may ask --- */

@@ -1,4 +1,5 @@
 /* Plans in words: one line of what a plan is, and one sentence of why it won. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,7 +58,8 @@ void mly__plan_cpu_id(const uint32_t *cpus, uint32_t count, char id[64])
  */
 static bool is_uniform(const mly_plan *plan)
 {
-    if (plan->segment_count != 1 || !plan->segments[0].processor_count)
+    if (plan->segment_count != 1 || !plan->segments[0].processor_count ||
+        mly__plan_is_modelled(&plan->processors[0]))
         return false;
     const struct mly_plan_segment *segment = &plan->segments[0];
     for (uint32_t i = 0; i < segment->processor_count; i++)
@@ -88,14 +90,30 @@ static enum mly_status append_ids(const mly_plan *plan, struct mly_buffer *buffe
     return status;
 }
 
+/* "batch 20 split 12 + 8 on 2 processors (a, b)" */
+static enum mly_status append_split(const mly_plan *plan, struct mly_buffer *buffer)
+{
+    const struct mly_plan_segment *segment = &plan->segments[0];
+    enum mly_status status = mly_buffer_printf(buffer, "batch %u split ", plan->batch);
+    for (uint32_t i = 0; !status && i < segment->processor_count; i++)
+        status = mly_buffer_printf(buffer, "%s%u", i ? " + " : "", segment->shares[i]);
+    if (!status)
+        status = mly_buffer_printf(buffer, " on %u processor%s", segment->processor_count,
+                                   plural(segment->processor_count));
+    return status ? status : append_ids(plan, buffer);
+}
+
 char *mly_plan_describe(const mly_plan *plan)
 {
     struct mly_buffer buffer = {.max_bytes = 4096};
     enum mly_status status;
-    const bool uniform = is_uniform(plan);
+    const bool split = plan->segment_count == 1 && plan->segments[0].shares;
+    const bool uniform = !split && is_uniform(plan);
     const struct mly_plan_processor *first =
         uniform ? &plan->processors[plan->segments[0].processors[0]] : NULL;
-    if (uniform && first->runtime_defaults) {
+    if (split) {
+        status = append_split(plan, &buffer);
+    } else if (uniform && first->runtime_defaults) {
         status = mly_buffer_printf(&buffer, "the runtime's defaults, batch %u", plan->batch);
     } else if (uniform) {
         const uint32_t groups = plan->segments[0].processor_count;
@@ -115,6 +133,10 @@ char *mly_plan_describe(const mly_plan *plan)
         if (!status)
             status = mly_buffer_printf(&buffer, ", batch %u", plan->batch);
     }
+    if (!status && plan->family_count)
+        status = mly_buffer_printf(&buffer, "; %u ways by rate, up to %.4g samples/s",
+                                   plan->family_count,
+                                   plan->family[plan->family_count - 1].max_rate_per_s);
     if (!status)
         return buffer.data;
     mly_buffer_fini(&buffer);
@@ -128,19 +150,41 @@ static enum mly_status append_figure(const mly_plan *plan, const struct mly_pred
                                      struct mly_buffer *buffer)
 {
     char rate[MLY_RATE_TEXT_BYTES];
-    return plan->objective == MLY_OBJECTIVE_LATENCY
-               ? mly_buffer_printf(buffer, "%.4g ms", prediction->latency_ns / 1e6)
-               : mly_buffer_printf(buffer, "%s samples/s",
-                                   mly_rate_text(prediction->throughput_per_s, rate));
+    switch (plan->objective) {
+    case MLY_OBJECTIVE_LATENCY:
+        return mly_buffer_printf(buffer, "%.4g ms", prediction->latency_ns / 1e6);
+    case MLY_OBJECTIVE_LATENCY_AT_RATE:
+        return isinf(prediction->loaded_latency_ns)
+                   ? mly_buffer_printf(buffer, "too slow for %.6g samples/s", plan->rate_per_s)
+                   : mly_buffer_printf(buffer, "%.4g ms at %.6g samples/s",
+                                       prediction->loaded_latency_ns / 1e6, plan->rate_per_s);
+    case MLY_OBJECTIVE_ENERGY:
+        return prediction->energy_j > 0
+                   ? mly_buffer_printf(buffer, "%.4g mJ a sample", prediction->energy_j * 1e3)
+                   : mly_buffer_printf(buffer, "unknown energy");
+    case MLY_OBJECTIVE_THROUGHPUT:
+        break;
+    }
+    return mly_buffer_printf(buffer, "%s samples/s",
+                             mly_rate_text(prediction->throughput_per_s, rate));
 }
 
 /* How much more (+) or less (-) the objective's figure of `a` is than that of `b`, in per cent. */
 static double percent(const mly_plan *plan, const struct mly_prediction *a,
                       const struct mly_prediction *b)
 {
-    return plan->objective == MLY_OBJECTIVE_LATENCY
-               ? (a->latency_ns / b->latency_ns - 1) * 100
-               : (a->throughput_per_s / b->throughput_per_s - 1) * 100;
+    const double x = mly__plan_score(a, plan->objective), y = mly__plan_score(b, plan->objective);
+    if (plan->objective == MLY_OBJECTIVE_THROUGHPUT)
+        return (x / y - 1) * 100;
+    return (y / x - 1) * 100; /* scores of what is to be small are its inverse */
+}
+
+/* What cannot keep up has no latency to compare. */
+static bool is_comparable(const mly_plan *plan, const struct mly_prediction *a,
+                          const struct mly_prediction *b)
+{
+    return plan->objective != MLY_OBJECTIVE_LATENCY_AT_RATE ||
+           (isfinite(a->loaded_latency_ns) && isfinite(b->loaded_latency_ns));
 }
 
 static bool is_tie(const mly_plan *plan, const struct mly_prediction *a,
@@ -163,6 +207,8 @@ static enum mly_status append_rival(const mly_plan *plan, const char *words,
         status = mly_buffer_printf(buffer, "%s", named ? "gives " : "");
     if (!status)
         status = append_figure(plan, &rival->prediction, buffer);
+    if (!status && !is_comparable(plan, &rival->prediction, &chosen->prediction))
+        return MLY_OK;
     if (!status)
         status = mly_buffer_printf(buffer, " (%+.1f %%",
                                    percent(plan, &rival->prediction, &chosen->prediction));
@@ -194,7 +240,7 @@ char *mly__plan_explain(const mly_plan *plan)
     const bool has_flip = flipped_text(plan, flipped);
     for (uint32_t i = 0; i < plan->candidate_count; i++) {
         const struct mly_plan_candidate *c = &plan->candidates[i];
-        if (!c->prediction.known)
+        if (!(mly__plan_score(&c->prediction, plan->objective) > 0))
             continue;
         if (c->chosen)
             chosen = c;
@@ -215,11 +261,12 @@ char *mly__plan_explain(const mly_plan *plan)
         status = mly_buffer_printf(&buffer, " against ");
         if (!status)
             status = append_figure(plan, &baseline->prediction, &buffer);
+        if (!status && is_comparable(plan, &chosen->prediction, &baseline->prediction))
+            status = mly_buffer_printf(&buffer, " (%+.1f %%)",
+                                       percent(plan, &chosen->prediction, &baseline->prediction));
         if (!status)
-            status = mly_buffer_printf(&buffer, " (%+.1f %%) of %s",
-                                       percent(plan, &chosen->prediction, &baseline->prediction),
-                                       baseline->description);
-    } else if (!status && !baseline && !chosen->baseline) {
+            status = mly_buffer_printf(&buffer, " of %s", baseline->description);
+    } else if (!status && !baseline && !chosen->baseline && !chosen->prediction.modelled) {
         status = mly_buffer_printf(&buffer, "; the runtime's defaults were not measured");
     }
     if (!status && rival)
@@ -231,6 +278,8 @@ char *mly__plan_explain(const mly_plan *plan)
                                   ? "blocking would give"
                                   : "spinning would give",
                               chosen, flip, false, &buffer);
+    if (!status && plan->note)
+        status = mly_buffer_printf(&buffer, "; %s", plan->note);
     if (!status)
         return buffer.data;
     mly_buffer_fini(&buffer);

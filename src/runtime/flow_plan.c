@@ -82,6 +82,11 @@ static enum mly_status take_processor(struct mly_flow_processor *p,
 static enum mly_status take_segment(struct mly_flow *flow, struct mly_flow_segment *segment,
                                     const struct mly_plan_segment *from, struct mly_error *err)
 {
+    if (from->shares)
+        return mly_error_set(err, MLY_E_UNSUPPORTED,
+                             "segment '%s' splits each batch over its processors (shares): this "
+                             "motley predicts such plans but does not run them",
+                             from->name ? from->name : "");
     segment->name = mly_strdup(from->name ? from->name : "");
     segment->processors = dup_indices(from->processors, from->processor_count);
     if (!segment->name || !segment->processors)

@@ -361,6 +361,86 @@ static void order_and_convexity_agree_with_all_paths(void **state)
     assert_true(good > 50 && torn > 50 && disordered > 10);
 }
 
+static void set_shares(mly_plan *plan, uint32_t first, uint32_t second)
+{
+    struct mly_plan_segment *segment = &plan->segments[0];
+    mly_free(segment->shares);
+    segment->shares = mly_alloc_array(segment->processor_count, sizeof *segment->shares);
+    assert_non_null(segment->shares);
+    segment->shares[0] = first;
+    segment->shares[1] = second;
+}
+
+static void shares_make_the_batch_of_a_whole_model(void **state)
+{
+    (void)state;
+    mly_plan *plan = tiny_plan(model, machine, 2, 4);
+    set_shares(plan, 3, 1);
+    expect_checked(plan, MLY_OK, "");
+    set_shares(plan, 3, 2);
+    expect_checked(plan, MLY_E_INVALID, "shares: they sum to 5, but the batch is 4");
+    set_shares(plan, 4, 0);
+    expect_checked(plan, MLY_E_INVALID, "segments[0].shares[1]: is 0");
+    tiny_cut(plan, (const uint32_t[]){10, 20}, 2);
+    set_shares(plan, 3, 1);
+    expect_checked(plan, MLY_E_INVALID, "segments[0].shares: a batch is split only");
+    mly_plan_destroy(plan);
+
+    mly_model *fixed = tiny_chain(3, 4);
+    struct mly_error err;
+    plan = tiny_plan(fixed, machine, 2, 4);
+    set_shares(plan, 3, 1);
+    expect_error(mly_plan_check(plan, fixed, machine, &err), MLY_E_INVALID, err,
+                 "the model's batch is fixed at 4");
+    mly_plan_destroy(plan);
+    mly_model_destroy(fixed);
+}
+
+/* The plan's own way as a member that is best up to that rate. */
+static void add_member(mly_plan *plan, double rate)
+{
+    mly_plan *copy = NULL;
+    struct mly_error err;
+    expect_ok(mly_plan_dup(plan, &copy, &err), err);
+    struct mly_plan_member *family =
+        mly_realloc_array(plan->family, plan->family_count + 1u, sizeof *plan->family);
+    assert_non_null(family);
+    plan->family = family;
+    family[plan->family_count++] = (struct mly_plan_member){.max_rate_per_s = rate,
+                                                            .batch = copy->batch,
+                                                            .ladder = copy->ladder,
+                                                            .ladder_count = copy->ladder_count,
+                                                            .in_flight = copy->in_flight,
+                                                            .segments = copy->segments,
+                                                            .segment_count = copy->segment_count};
+    copy->ladder = NULL;
+    copy->segments = NULL;
+    copy->segment_count = copy->ladder_count = 0;
+    mly_plan_destroy(copy);
+}
+
+static void each_member_of_a_family_is_checked(void **state)
+{
+    (void)state;
+    mly_plan *plan = tiny_plan(model, machine, 2, 4);
+    add_member(plan, 10);
+    tiny_cut(plan, (const uint32_t[]){10, 20}, 2);
+    add_member(plan, 20);
+    expect_checked(plan, MLY_OK, "");
+    plan->family[1].max_rate_per_s = 10;
+    expect_checked(plan, MLY_E_INVALID, "family[1].max_rate_per_s: 10 does not ascend");
+    plan->family[1].max_rate_per_s = 20;
+    plan->family[1].batch = 3;
+    expect_checked(plan, MLY_E_INVALID, "family[1]: plan: ladder");
+    plan->family[1].batch = 4;
+    plan->family[1].segments[1].nodes[0]++;
+    expect_checked(plan, MLY_E_INVALID, "family[1]: plan: segments");
+    plan->family[1].segments[1].nodes[0]--;
+    plan->family[0].segments[0].processors[1] = 7;
+    expect_checked(plan, MLY_E_INVALID, "family[0]: plan: segments[0].processors[1]");
+    mly_plan_destroy(plan);
+}
+
 static void every_failing_allocation_is_reported(void **state)
 {
     (void)state;
@@ -387,6 +467,8 @@ int main(void)
         cmocka_unit_test(a_fixed_batch_is_the_only_one),
         cmocka_unit_test(what_does_not_fit_in_memory_is_refused),
         cmocka_unit_test(order_and_convexity_agree_with_all_paths),
+        cmocka_unit_test(shares_make_the_batch_of_a_whole_model),
+        cmocka_unit_test(each_member_of_a_family_is_checked),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -36,6 +36,39 @@ static void set_nodes(struct mly_plan_segment *segment, const uint32_t *nodes, u
     segment->node_count = count;
 }
 
+/* A family of two: the whole model on one processor, and a split of the batch over two. */
+static void add_family(mly_plan *plan)
+{
+    plan->family = mly_alloc_array(2, sizeof *plan->family);
+    assert_non_null(plan->family);
+    plan->family_count = 2;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct mly_plan_member *m = &plan->family[i];
+        m->max_rate_per_s = i ? 1e3 / 3 : 12.5;
+        m->batch = 4;
+        m->in_flight = 2 + i;
+        m->ladder = mly_alloc_array(2, sizeof *m->ladder);
+        m->segments = mly_alloc_array(1, sizeof *m->segments);
+        assert_true(m->ladder && m->segments);
+        m->ladder[0] = 1;
+        m->ladder[1] = 4;
+        m->ladder_count = 2;
+        m->segment_count = 1;
+        struct mly_plan_segment *s = &m->segments[0];
+        s->name = mly_strfmt("f%u", i);
+        s->processor_count = 1 + i;
+        s->processors = mly_alloc_array(2, sizeof *s->processors);
+        s->shares = i ? mly_alloc_array(2, sizeof *s->shares) : NULL;
+        assert_true(s->name && s->processors && (s->shares || !i));
+        if (i) {
+            s->processors[1] = 2;
+            s->shares[0] = 3;
+            s->shares[1] = 1;
+        }
+    }
+    plan->family[1].prediction = plan->prediction;
+}
+
 /* A plan with something in every field. */
 static mly_plan *full_plan(void)
 {
@@ -56,6 +89,7 @@ static mly_plan *full_plan(void)
                                                .latency_ns = 1.0 / 3,
                                                .spread = 0.1,
                                                .memory_bytes = 123456789};
+    add_family(plan);
     plan->why = mly_strdup("because of \"größe\"\n");
     plan->candidates = mly_alloc_array(2, sizeof *plan->candidates);
     plan->candidate_count = 2;
@@ -88,6 +122,21 @@ static void assert_numbers_equal(const uint32_t *a, uint32_t a_count, const uint
         assert_int_equal(a[i], b[i]);
 }
 
+static void assert_segments_equal(const struct mly_plan_segment *a, uint32_t a_count,
+                                  const struct mly_plan_segment *b, uint32_t b_count)
+{
+    assert_int_equal(a_count, b_count);
+    for (uint32_t i = 0; i < a_count; i++) {
+        const struct mly_plan_segment *x = &a[i], *y = &b[i];
+        assert_string_equal(x->name, y->name);
+        assert_numbers_equal(x->nodes, x->node_count, y->nodes, y->node_count);
+        assert_numbers_equal(x->processors, x->processor_count, y->processors, y->processor_count);
+        assert_int_equal(!x->shares, !y->shares);
+        if (x->shares)
+            assert_numbers_equal(x->shares, x->processor_count, y->shares, y->processor_count);
+    }
+}
+
 static void assert_plans_equal(const mly_plan *a, const mly_plan *b)
 {
     assert_string_equal(a->model_path, b->model_path);
@@ -116,12 +165,16 @@ static void assert_plans_equal(const mly_plan *a, const mly_plan *b)
         assert_int_equal(x->pin, y->pin);
         assert_int_equal(x->runtime_defaults, y->runtime_defaults);
     }
-    assert_int_equal(a->segment_count, b->segment_count);
-    for (uint32_t i = 0; i < a->segment_count; i++) {
-        const struct mly_plan_segment *x = &a->segments[i], *y = &b->segments[i];
-        assert_string_equal(x->name, y->name);
-        assert_numbers_equal(x->nodes, x->node_count, y->nodes, y->node_count);
-        assert_numbers_equal(x->processors, x->processor_count, y->processors, y->processor_count);
+    assert_segments_equal(a->segments, a->segment_count, b->segments, b->segment_count);
+    assert_int_equal(a->family_count, b->family_count);
+    for (uint32_t i = 0; i < a->family_count; i++) {
+        const struct mly_plan_member *x = &a->family[i], *y = &b->family[i];
+        assert_true(x->max_rate_per_s == y->max_rate_per_s);
+        assert_int_equal(x->batch, y->batch);
+        assert_int_equal(x->in_flight, y->in_flight);
+        assert_numbers_equal(x->ladder, x->ladder_count, y->ladder, y->ladder_count);
+        assert_segments_equal(x->segments, x->segment_count, y->segments, y->segment_count);
+        assert_predictions_equal(&x->prediction, &y->prediction);
     }
     assert_int_equal(a->candidate_count, b->candidate_count);
     for (uint32_t i = 0; i < a->candidate_count; i++) {
@@ -291,9 +344,9 @@ static void what_is_needed_is_missed_by_name(void **state)
 {
     (void)state;
     static const char *const needed[] = {
-        "motley_plan", "model",    "path",     "hash",         "host",     "batch",
-        "processors",  "id",       "kind",     "nodes",        "segments", "spread",
-        "description", "measured", "modelled", "memory_bytes", NULL};
+        "motley_plan", "model",    "path",     "hash",         "host",           "batch",
+        "processors",  "id",       "kind",     "nodes",        "segments",       "spread",
+        "description", "measured", "modelled", "memory_bytes", "max_rate_per_s", NULL};
     mly_plan *plan = full_plan();
     size_t length, removed = 0;
     char *text = format(plan, &length), *wrong, where[96];
@@ -318,6 +371,11 @@ static void what_is_needed_is_missed_by_name(void **state)
     mly_free(text);
     mly_plan_destroy(plan);
 }
+
+/* A member of a family up to that rate. */
+#define ONE_WAY(rate)                                                                              \
+    "{\"max_rate_per_s\": " rate                                                                   \
+    ", \"batch\": 1, \"segments\": [{\"nodes\": \"all\", \"processors\": [0]}]}"
 
 static void every_value_out_of_its_range_is_named(void **state)
 {
@@ -368,6 +426,19 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"[[0, 17]]", "[[0, 9], [9, 17]]", "segments[0].nodes[1]", MLY_E_FORMAT},
         {"[0]}", "[]}", "segments[0].processors", MLY_E_FORMAT},
         {"[0]}", "[2]}", "segments[0].processors[0]", MLY_E_FORMAT},
+        {"[0, 1]}]", "[0, 1], \"shares\": [1]}]", "segments[1].shares: has 1 elements; there are 2",
+         MLY_E_FORMAT},
+        {"[0, 1]}]", "[0, 1], \"shares\": [2, 0]}]", "segments[1].shares[1]", MLY_E_FORMAT},
+        {"[0, 1]}]", "[0, 1], \"shares\": 2}]", "segments[1].shares", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"family\": {}", "family", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"family\": [{}]", "family[0].max_rate_per_s",
+         MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"family\": [{\"max_rate_per_s\": 1}]",
+         "family[0].segments: missing", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"family\": [" ONE_WAY("0") "]", "family[0].max_rate_per_s",
+         MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"family\": [" ONE_WAY("5") ", " ONE_WAY("5") "]",
+         "family[1].max_rate_per_s: 5 follows 5", MLY_E_FORMAT},
         {"[0, 1]}]", "[1, 0]}]", "segments[1].processors[1]", MLY_E_FORMAT},
         {"[0, 1]}]", "[1, 1]}]", "segments[1].processors[1]", MLY_E_FORMAT},
         {"}]}", "}]", "plan.json:", MLY_E_FORMAT},
@@ -457,7 +528,17 @@ static void a_plan_is_described_in_a_line(void **state)
     mly_plan_destroy(plan);
     plan = full_plan();
     text = mly_plan_describe(plan);
-    assert_string_equal(text, "2 segments on 3 processors (cpu:0-2, cpu:3-5, cpu:6-7), batch 4");
+    assert_string_equal(text, "2 segments on 3 processors (cpu:0-2, cpu:3-5, cpu:6-7), batch 4; "
+                              "2 ways by rate, up to 333.3 samples/s");
+    mly_free(text);
+    mly_plan_destroy(plan);
+    plan = tiny_plan(model, machine, 2, 4);
+    plan->segments[0].shares = mly_alloc_array(2, sizeof(uint32_t));
+    assert_non_null(plan->segments[0].shares);
+    plan->segments[0].shares[0] = 3;
+    plan->segments[0].shares[1] = 1;
+    text = mly_plan_describe(plan);
+    assert_string_equal(text, "batch 4 split 3 + 1 on 2 processors (cpu:0-3, cpu:4-7)");
     mly_free(text);
     mly_plan_destroy(plan);
 }

@@ -30,6 +30,11 @@ struct mly_plan_segment {
     uint32_t node_count;
     uint32_t *processors; /* indices into processors, ascending: a session on each (replicas) */
     uint32_t processor_count;
+    /*
+     * By processor: samples of every batch that it computes, side by side with the others; they sum to
+     * the batch, and the outputs are put together. NULL: whole batches go to any of the processors.
+     */
+    uint32_t *shares;
 };
 
 struct mly_prediction {
@@ -67,6 +72,22 @@ struct mly_plan_candidate {
     bool baseline; /* whole model under the runtime's defaults */
 };
 
+/*
+ * A way of running the plan's model on its processors that is best up to a rate of arrivals. Members
+ * of a family that cut the model cut it where the others do, but for cuts that they leave out, or
+ * between the same processors further on.
+ */
+struct mly_plan_member {
+    double max_rate_per_s; /* samples; of the last member what it can take at most */
+    uint32_t batch;
+    uint32_t *ladder; /* ascending; holds `batch` */
+    uint32_t ladder_count;
+    uint32_t in_flight;
+    struct mly_plan_segment *segments; /* in topological order; processors are the plan's */
+    uint32_t segment_count;
+    struct mly_prediction prediction; /* loaded_latency_ns is that at max_rate_per_s, or 0 */
+};
+
 struct mly_plan {
     char *model_path;
     char model_name[128];
@@ -84,6 +105,8 @@ struct mly_plan {
     uint32_t processor_count;
     struct mly_plan_segment *segments; /* in topological order */
     uint32_t segment_count;
+    struct mly_plan_member *family; /* ascending by rate; NULL: there is one way only */
+    uint32_t family_count;
     struct mly_prediction prediction;
     struct mly_plan_candidate *candidates; /* best first */
     uint32_t candidate_count;
@@ -155,6 +178,12 @@ struct mly_plan_request {
      */
     const struct mly_processor_list *processors;
     uint32_t segments_max; /* 0: any number */
+    /*
+     * For metis: shares of the work, in the order of segments and of processors, that sum to 1; NULL:
+     * by the processors' speed.
+     */
+    const double *ratio;
+    uint32_t ratio_count;
     double rate_per_s;     /* samples arriving; with MLY_OBJECTIVE_LATENCY_AT_RATE */
 };
 
