@@ -1,9 +1,10 @@
 /*
  * The scheduler's book-keeping: groups, their lanes, and the tasks that wait in them.
  *
- * A lane is a list of tasks that wait for the same processors: one per segment where a decision
- * chooses among all of them; one per segment and processor under the policies that bind a task when
- * it becomes ready (pinned, random).
+ * A lane is a list of waiting tasks, in the order in which they are looked at. There is one per
+ * group where every task is looked at (earliest finish); one per segment where any idle processor
+ * will do (eager); one per segment and processor under the policies that bind a task when it becomes
+ * ready (pinned, random).
  */
 #include <inttypes.h>
 #include <string.h>
@@ -103,18 +104,37 @@ static bool allocate(struct mly__group *g, uint32_t pair_count)
     return g->lanes && g->first_lane && g->eligible && g->costs && g->expected_ns && g->row_runs;
 }
 
-static void lay_out(struct mly__group *g, bool bound, const struct mly_schedule_eligible *eligible)
+static uint32_t count_lanes(enum mly_schedule_policy policy, uint32_t segments, uint32_t pairs)
+{
+    switch (policy) {
+    case MLY_SCHEDULE_EARLIEST:
+        return 1;
+    case MLY_SCHEDULE_EAGER:
+        return segments;
+    default:
+        return pairs;
+    }
+}
+
+/* The lanes of a segment with `count` processors: first_lane, and so many. */
+static uint32_t lanes_of(enum mly_schedule_policy policy, uint32_t count)
+{
+    return policy == MLY_SCHEDULE_EARLIEST ? 0 : policy == MLY_SCHEDULE_EAGER ? 1 : count;
+}
+
+static void lay_out(struct mly__group *g, enum mly_schedule_policy policy,
+                    const struct mly_schedule_eligible *eligible)
 {
     uint32_t lane = 0, pair = 0;
     for (uint32_t segment = 0; segment < g->segment_count; segment++) {
-        uint32_t width = bound ? 1 : eligible[segment].count;
+        uint32_t count = eligible[segment].count, lanes = lanes_of(policy, count);
         g->first_lane[segment] = lane;
-        for (uint32_t i = 0; i < eligible[segment].count; i++) {
-            if (i % width == 0)
-                g->lanes[lane++] =
-                    (struct mly__lane){.processors = g->eligible + pair, .processor_count = width};
+        for (uint32_t i = 0; i < lanes; i++)
+            g->lanes[lane++] =
+                (struct mly__lane){.processors = g->eligible + pair + i * (count / lanes),
+                                   .processor_count = count / lanes};
+        for (uint32_t i = 0; i < count; i++)
             g->eligible[pair++] = eligible[segment].processors[i];
-        }
     }
     g->first_lane[g->segment_count] = lane;
 
@@ -177,7 +197,8 @@ enum mly_status mly_scheduler_add_group(mly_scheduler *scheduler, uint32_t proce
         *g = (struct mly__group){.weight = weight,
                                  .segment_count = segment_count,
                                  .stride = processor_count,
-                                 .lane_count = binds(scheduler) ? pair_count : segment_count};
+                                 .lane_count =
+                                     count_lanes(scheduler->policy, segment_count, pair_count)};
     uint32_t number = MLY_NO_INDEX;
     if (g && allocate(g, pair_count) && reserve_processors(scheduler, processor_count))
         number = reserve_group(scheduler);
@@ -188,7 +209,7 @@ enum mly_status mly_scheduler_add_group(mly_scheduler *scheduler, uint32_t proce
                              " processors",
                              segment_count, processor_count);
     }
-    lay_out(g, binds(scheduler), eligible);
+    lay_out(g, scheduler->policy, eligible);
     for (; scheduler->processor_count < processor_count; scheduler->processor_count++) {
         scheduler->processors[scheduler->processor_count] = (struct mly__processor){0};
         scheduler->idle++;
@@ -253,6 +274,8 @@ void mly_scheduler_destroy(mly_scheduler *scheduler)
 static void link_task(struct mly__lane *lane, struct mly_schedule_task *task)
 {
     struct mly_schedule_task *after = lane->last;
+    if (after && mly__goes_before(task, lane->first))
+        after = NULL;
     while (after && mly__goes_before(task, after))
         after = after->previous;
     task->previous = after;
@@ -286,6 +309,8 @@ static uint32_t choose_lane(const mly_scheduler *s, const struct mly__group *g,
 {
     uint32_t first = g->first_lane[task->segment];
     uint32_t width = g->first_lane[task->segment + 1] - first;
+    if (width == 0)
+        return 0;
     for (uint32_t i = 0; i < width && width > 1; i++) {
         uint32_t lane = first + (uint32_t)((choice + i) % width);
         uint32_t processor = g->lanes[lane].processors[0];

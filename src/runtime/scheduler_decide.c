@@ -2,8 +2,7 @@
  * The scheduler's decisions.
  *
  * Tasks are looked at in one order: of the groups that which has had the least for its weight; of
- * its lanes' first tasks the one that is not late, of highest priority, of the oldest request; of
- * equally old ones the segment nearer to the end (what is begun gets finished and its memory freed).
+ * its tasks those that are not late, of highest priority, of the oldest request, nearest to the end.
  *
  * Earliest finish. Nothing is bound to a processor before it is idle; what "is queued there" follows
  * from the same rule, applied anew at each decision to what is known by then. So no queue has to be
@@ -56,38 +55,32 @@ static void assign(mly_scheduler *s, struct mly__group *g, struct mly_schedule_t
 
 /* --- the order of tasks --- */
 
-static bool may_look(const struct mly__lane *lane, const struct mly__lane *best)
+/* The group whose tasks are to be looked at next; NULL: none is left. */
+static struct mly__group *least_served(const mly_scheduler *s)
 {
-    if (!lane->cursor)
-        return false;
-    return !best || !mly__goes_before(best->cursor, lane->cursor);
+    struct mly__group *g = NULL;
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        struct mly__group *other = s->groups[i];
+        if (other && other->used && (!g || other->scratch < g->scratch))
+            g = other;
+    }
+    return g;
 }
 
-/* The next task by the lanes' cursors, which moves on; NULL at the end. */
-static struct mly_schedule_task *look_at_next(mly_scheduler *s, struct mly__group **group)
+/* The next task by the cursors, which move on; NULL at the end. */
+static struct mly_schedule_task *look_at_next(const mly_scheduler *s, struct mly__group **group)
 {
-    for (;;) {
-        struct mly__group *g = NULL;
-        for (uint32_t i = 0; i < s->group_count; i++) {
-            struct mly__group *other = s->groups[i];
-            if (other && other->used && (!g || other->scratch < g->scratch))
-                g = other;
-        }
-        if (!g)
-            return NULL;
-        struct mly__lane *best = NULL;
-        for (uint32_t i = 0; i < g->lane_count; i++) {
-            if (may_look(&g->lanes[i], best))
-                best = &g->lanes[i];
-        }
-        if (best) {
-            struct mly_schedule_task *task = best->cursor;
-            best->cursor = task->next;
+    struct mly__group *g;
+    while ((g = least_served(s))) {
+        struct mly_schedule_task *task = g->cursor;
+        if (task) {
+            g->cursor = task->next;
             *group = g;
             return task;
         }
         g->used = false;
     }
+    return NULL;
 }
 
 static void rewind(mly_scheduler *s)
@@ -98,8 +91,7 @@ static void rewind(mly_scheduler *s)
             continue;
         g->used = g->length > 0;
         g->scratch = g->served;
-        for (uint32_t l = 0; l < g->lane_count && g->used; l++)
-            g->lanes[l].cursor = g->lanes[l].first;
+        g->cursor = g->lanes[0].first;
     }
 }
 
@@ -125,7 +117,6 @@ static void foresee(mly_scheduler *s)
 struct choice {
     uint32_t processor; /* MLY_NO_INDEX: none */
     int64_t finish_ns;
-    int64_t idle_finish_ns; /* the best of the idle ones; MLY__NEVER_NS: none may */
 };
 
 /* (2) of two that end at the same time */
@@ -142,28 +133,54 @@ static bool wins_tie(const mly_scheduler *s, const struct mly_schedule_task *tas
     return pa->released_ns > pb->released_ns;
 }
 
+/*
+ * When the task would end on this processor. Who is busy, or was counted on already, is not waited
+ * for where its cost is unknown.
+ */
+static int64_t finish_ns(const mly_scheduler *s, const struct mly_schedule_task *task,
+                         const int64_t *cost_ns, uint32_t p)
+{
+    if (cost_ns[p] == 0 && s->available_ns[p] != s->now_ns)
+        return MLY__NEVER_NS;
+    return s->available_ns[p] + cost_ns[p] + (task->move_ns ? task->move_ns[p] : 0);
+}
+
 static struct choice choose(const mly_scheduler *s, const struct mly__group *g,
                             const struct mly_schedule_task *task, uint32_t avoid)
 {
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
-    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS, MLY__NEVER_NS};
+    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
     for (uint32_t p = 0; p < g->stride; p++) {
-        bool open = mly__is_open(&s->processors[p]);
-        if ((cost_ns[p] == 0 && !open) || p + 1 == avoid)
+        if (p + 1 == avoid)
             continue;
-        int64_t finish_ns = s->available_ns[p] + cost_ns[p];
-        if (finish_ns >= MLY__NEVER_NS)
-            continue;
-        if (task->move_ns)
-            finish_ns += task->move_ns[p];
-        if (open && finish_ns < choice.idle_finish_ns)
-            choice.idle_finish_ns = finish_ns;
-        if (choice.processor == MLY_NO_INDEX || finish_ns < choice.finish_ns ||
-            (finish_ns == choice.finish_ns && wins_tie(s, task, cost_ns, p, choice.processor))) {
+        int64_t ns = finish_ns(s, task, cost_ns, p);
+        if (ns < choice.finish_ns || (ns == choice.finish_ns && choice.processor != MLY_NO_INDEX &&
+                                      wins_tie(s, task, cost_ns, p, choice.processor))) {
             choice.processor = p;
-            choice.finish_ns = finish_ns;
+            choice.finish_ns = ns;
         }
     }
+    return choice;
+}
+
+/* The usual case, for speed: nothing has to be moved and no processor to be avoided. */
+static struct choice choose_quickly(const mly_scheduler *s, const struct mly__group *g,
+                                    const struct mly_schedule_task *task)
+{
+    const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
+    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
+    uint32_t best = 0, ties = 0;
+    int64_t least_ns = INT64_MAX;
+    for (uint32_t p = 0; p < g->stride; p++) {
+        int64_t ns = s->available_ns[p] + cost_ns[p];
+        ties = ns < least_ns ? 0 : ties + (ns == least_ns);
+        best = ns < least_ns ? p : best;
+        least_ns = ns < least_ns ? ns : least_ns;
+    }
+    if (ties > 0 || cost_ns[best] == 0)
+        return choose(s, g, task, 0);
+    if (least_ns < MLY__NEVER_NS)
+        choice = (struct choice){best, least_ns};
     return choice;
 }
 
@@ -172,11 +189,9 @@ static struct choice choose_only(const mly_scheduler *s, const struct mly__group
                                  const struct mly_schedule_task *task)
 {
     uint32_t p = task->only - 1;
-    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS, MLY__NEVER_NS};
-    if (mly__is_open(&s->processors[p]) || s->available_ns[p] < MLY__NEVER_NS) {
-        choice.processor = p;
-        choice.finish_ns = s->available_ns[p] + task_cost_ns(g, task, p);
-    }
+    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
+    if (s->available_ns[p] < MLY__NEVER_NS)
+        choice = (struct choice){p, s->available_ns[p] + task_cost_ns(g, task, p)};
     return choice;
 }
 
@@ -192,6 +207,8 @@ static bool has_only(const mly_scheduler *s, const struct mly__group *g,
 static struct choice place(const mly_scheduler *s, const struct mly__group *g,
                            const struct mly_schedule_task *task)
 {
+    if (!task->only && !task->avoid && !task->move_ns)
+        return choose_quickly(s, g, task);
     if (has_only(s, g, task))
         return choose_only(s, g, task);
     uint32_t avoid = task->avoid;
@@ -200,42 +217,48 @@ static struct choice place(const mly_scheduler *s, const struct mly__group *g,
     return choose(s, g, task, avoid);
 }
 
-/* (4) The idle one wins when the busy one's task is late by what was to be gained. */
-static void plan_review(mly_scheduler *s, const struct choice *choice)
+/*
+ * (4) A task waits for a busy processor: the best idle one wins when the busy one's task is late by
+ * what was to be gained. False if no idle one may run it.
+ */
+static bool plan_review(mly_scheduler *s, const struct mly__group *g,
+                        const struct mly_schedule_task *task, const struct choice *choice)
 {
-    const struct mly__processor *p = &s->processors[choice->processor];
-    if (choice->idle_finish_ns >= MLY__NEVER_NS)
-        return;
-    int64_t gain_ns = choice->idle_finish_ns - choice->finish_ns;
-    int64_t at_ns = s->now_ns + gain_ns;
-    if (p->ends_ns > s->now_ns)
-        at_ns = p->ends_ns + (p->ends_ns - s->now_ns) + gain_ns;
-    if (at_ns < s->review_ns)
-        s->review_ns = at_ns;
+    const struct mly__processor *busy = &s->processors[choice->processor];
+    const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
+    int64_t idle_ns = MLY__NEVER_NS;
+    for (uint32_t p = 0; p < g->stride; p++) {
+        int64_t ns = mly__is_open(&s->processors[p]) ? finish_ns(s, task, cost_ns, p) : idle_ns;
+        idle_ns = ns < idle_ns ? ns : idle_ns;
+    }
+    if (idle_ns >= MLY__NEVER_NS)
+        return false;
+    int64_t at_ns = s->now_ns + (idle_ns - choice->finish_ns);
+    if (busy->ends_ns > s->now_ns)
+        at_ns = busy->ends_ns + (busy->ends_ns - s->now_ns) + (idle_ns - choice->finish_ns);
+    s->review_ns = at_ns;
+    return true;
 }
 
 static bool decide_earliest(mly_scheduler *s, struct mly_schedule_task **task, uint32_t *processor)
 {
     struct mly__group *g = NULL;
     struct mly_schedule_task *t;
+    bool reviewed = false;
     foresee(s);
     while ((t = look_at_next(s, &g))) {
         struct choice choice = place(s, g, t);
-        if (choice.processor == MLY_NO_INDEX) {
-            /* Those behind it in the lane want the same processors, unless this one is choosy. */
-            if (!t->avoid && !t->only)
-                g->lanes[t->lane].cursor = NULL;
+        if (choice.processor == MLY_NO_INDEX)
             continue;
-        }
         if (mly__is_open(&s->processors[choice.processor])) { /* (3) */
             *task = t;
             *processor = choice.processor;
             assign(s, g, t, choice.processor);
             return true;
         }
+        reviewed = reviewed || plan_review(s, g, t, &choice); /* the first has the most to gain */
         g->scratch += share(g, task_cost_ns(g, t, choice.processor));
         s->available_ns[choice.processor] = choice.finish_ns;
-        plan_review(s, &choice);
     }
     return false;
 }
@@ -268,23 +291,50 @@ static uint32_t idle_processor(const mly_scheduler *s, const struct mly__group *
     return best;
 }
 
+/* The first task of the lane that an idle processor may take, and that processor. */
+static struct mly_schedule_task *first_runnable(const mly_scheduler *s, const struct mly__group *g,
+                                                const struct mly__lane *lane, uint32_t *processor)
+{
+    struct mly_schedule_task *t = lane->first;
+    for (; t; t = t->next) {
+        *processor = idle_processor(s, g, lane, t);
+        if (*processor != MLY_NO_INDEX)
+            return t;
+        /* Those behind it want the same processors, unless this one is choosy. */
+        if (!t->avoid && !t->only)
+            return NULL;
+    }
+    return NULL;
+}
+
+static bool decide_in_group(mly_scheduler *s, struct mly__group *g, struct mly_schedule_task **task,
+                            uint32_t *processor)
+{
+    struct mly_schedule_task *best = NULL;
+    for (uint32_t i = 0; i < g->lane_count; i++) {
+        uint32_t p = MLY_NO_INDEX;
+        if (!g->lanes[i].first || (best && mly__goes_before(best, g->lanes[i].first)))
+            continue;
+        struct mly_schedule_task *t = first_runnable(s, g, &g->lanes[i], &p);
+        if (t && (!best || mly__goes_before(t, best))) {
+            best = t;
+            *processor = p;
+        }
+    }
+    *task = best;
+    return best != NULL;
+}
+
 static bool decide_first_idle(mly_scheduler *s, struct mly_schedule_task **task,
                               uint32_t *processor)
 {
-    struct mly__group *g = NULL;
-    struct mly_schedule_task *t;
-    while ((t = look_at_next(s, &g))) {
-        uint32_t p = idle_processor(s, g, &g->lanes[t->lane], t);
-        if (p == MLY_NO_INDEX) {
-            /* Those behind it in the lane want the same processors, unless this one is choosy. */
-            if (!t->avoid && !t->only)
-                g->lanes[t->lane].cursor = NULL;
-            continue;
+    struct mly__group *g;
+    while ((g = least_served(s))) {
+        if (decide_in_group(s, g, task, processor)) {
+            assign(s, g, *task, *processor);
+            return true;
         }
-        *task = t;
-        *processor = p;
-        assign(s, g, t, p);
-        return true;
+        g->used = false;
     }
     return false;
 }

@@ -5,7 +5,7 @@
  *      Those for which the task may be to blame count a quarter.
  *   2. Then one more failure sets it aside again, for twice as long, up to a minute; one success
  *      clears it.
- *   3. Where all processors of a lane with waiting tasks are set aside, the one whose time comes
+ *   3. Where all processors that may run a waiting task are set aside, the one whose time comes
  *      first is tried at once: waiting for nothing helps nobody, and the client learns.
  */
 #include "scheduler_private.h"
@@ -37,17 +37,24 @@ static void try_again(mly_scheduler *s, uint32_t processor)
 }
 
 /* (3) */
-static void free_lane(mly_scheduler *s, const struct mly__lane *lane)
+static void free_task(mly_scheduler *s, const struct mly__group *g,
+                      const struct mly_schedule_task *task)
 {
+    const int64_t *expected_ns = g->expected_ns + (size_t)task->row * g->stride;
     uint32_t first = MLY_NO_INDEX;
-    for (uint32_t i = 0; i < lane->processor_count; i++) {
-        uint32_t p = lane->processors[i];
+    for (uint32_t p = 0; p < g->stride; p++) {
+        if (expected_ns[p] == MLY__NEVER_NS)
+            continue;
         if (!s->processors[p].aside)
             return;
         if (first == MLY_NO_INDEX || s->processors[p].until_ns < s->processors[first].until_ns)
             first = p;
     }
     try_again(s, first);
+    for (uint32_t p = 0; p < s->processor_count; p++) {
+        if (s->processors[p].aside)
+            mly__scheduler_rebind(s, p);
+    }
 }
 
 void mly__health_refresh(mly_scheduler *scheduler)
@@ -57,11 +64,12 @@ void mly__health_refresh(mly_scheduler *scheduler)
             scheduler->processors[p].until_ns <= scheduler->now_ns)
             try_again(scheduler, p);
     }
-    for (uint32_t i = 0; i < scheduler->group_count && scheduler->aside > 0; i++) {
+    for (uint32_t i = 0; i < scheduler->group_count; i++) {
         const struct mly__group *g = scheduler->groups[i];
-        for (uint32_t l = 0; g && l < g->lane_count; l++) {
-            if (g->lanes[l].first)
-                free_lane(scheduler, &g->lanes[l]);
+        for (uint32_t l = 0; g && l < g->lane_count && scheduler->aside > 0; l++) {
+            const struct mly_schedule_task *t = g->lanes[l].first;
+            for (; t && scheduler->aside > 0; t = t->next)
+                free_task(scheduler, g, t);
         }
     }
 }

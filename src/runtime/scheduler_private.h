@@ -21,19 +21,19 @@ struct mly__cost {
     uint64_t seen; /* the row's count of runs when this processor was last heard of */
 };
 
-/* Tasks that wait for the same processors, in their order. */
+/* Tasks that wait, in their order. */
 struct mly__lane {
-    const uint32_t *processors; /* into group->eligible */
+    const uint32_t *processors; /* into group->eligible; none where each task has its own */
     uint32_t processor_count;
     struct mly_schedule_task *first, *last;
-    struct mly_schedule_task *cursor; /* scratch of one decision */
 };
 
 struct mly__group {
     bool used; /* scratch of one decision: tasks are left to look at */
     uint32_t weight;
-    double served, scratch; /* ns given to it, by weight; the same within a decision */
-    size_t length;          /* tasks that wait */
+    double served, scratch;           /* ns given to it, by weight; the same within a decision */
+    struct mly_schedule_task *cursor; /* scratch of one decision, where there is one lane */
+    size_t length;                    /* tasks that wait */
     uint32_t segment_count, lane_count;
     uint32_t stride; /* processors known when it was made; it uses no others */
     struct mly__lane *lanes;
@@ -91,7 +91,10 @@ static inline bool mly__is_open(const struct mly__processor *processor)
     return !processor->busy && !processor->aside;
 }
 
-/* Is a to run before b, of one group? */
+/*
+ * Is a to run before b, of one group? Of one request's tasks those nearer to the end go first: what
+ * is begun gets finished and its memory freed.
+ */
 static inline bool mly__goes_before(const struct mly_schedule_task *a,
                                     const struct mly_schedule_task *b)
 {
@@ -99,7 +102,9 @@ static inline bool mly__goes_before(const struct mly_schedule_task *a,
         return b->late;
     if (a->priority != b->priority)
         return a->priority > b->priority;
-    return a->order < b->order;
+    if (a->order != b->order)
+        return a->order < b->order;
+    return a->segment > b->segment;
 }
 
 #endif
