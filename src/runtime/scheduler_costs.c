@@ -23,20 +23,17 @@ enum { SURE = 3 };
 enum { FORGET_RUNS = 256, FORGET_HALVES = 2 };
 
 /* (1), (2) */
-static int64_t measured_ns(const struct mly__cost *cost)
+static void find_middle(struct mly__cost *cost)
 {
     float sorted[MLY__COST_RUNS];
     uint32_t n = cost->count;
-    if (n == 0)
-        return 0;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = i;
         for (; at > 0 && sorted[at - 1] > cost->runs_ns[i]; at--)
             sorted[at] = sorted[at - 1];
         sorted[at] = cost->runs_ns[i];
     }
-    float middle = n < SURE ? sorted[0] : sorted[(n - 1) / 2];
-    return middle < 1 ? 1 : (int64_t)middle;
+    cost->middle_ns = n == 0 ? 0 : n < SURE ? sorted[0] : sorted[(n - 1) / 2];
 }
 
 static void expect(struct mly__group *group, uint32_t row)
@@ -44,18 +41,19 @@ static void expect(struct mly__group *group, uint32_t row)
     const struct mly__cost *costs = group->costs + (size_t)row * group->stride;
     int64_t *expected_ns = group->expected_ns + (size_t)row * group->stride;
     int64_t least_ns = MLY__NEVER_NS;
+    bool all_sure = true;
     for (uint32_t p = 0; p < group->stride; p++) {
         if (expected_ns[p] == MLY__NEVER_NS)
             continue;
-        int64_t ns = measured_ns(&costs[p]);
-        uint64_t age = group->row_runs[row] - costs[p].seen; /* (3) */
-        uint64_t halves = age / FORGET_RUNS;
-        ns >>= halves < FORGET_HALVES ? halves : FORGET_HALVES;
+        uint64_t halves = (group->row_runs[row] - costs[p].seen) / FORGET_RUNS; /* (3) */
+        int64_t ns =
+            (int64_t)costs[p].middle_ns >> (halves < FORGET_HALVES ? halves : FORGET_HALVES);
         expected_ns[p] = costs[p].count > 0 && ns < 1 ? 1 : ns;
-        if (expected_ns[p] > 0 && expected_ns[p] < least_ns)
+        if (costs[p].count > 0 && expected_ns[p] < least_ns)
             least_ns = expected_ns[p];
+        all_sure = all_sure && (costs[p].count == 0 || costs[p].count >= SURE);
     }
-    for (uint32_t p = 0; p < group->stride; p++) {
+    for (uint32_t p = 0; p < group->stride && !all_sure; p++) {
         if (expected_ns[p] != MLY__NEVER_NS && costs[p].count > 0 && costs[p].count < SURE)
             expected_ns[p] = least_ns; /* (2) */
     }
@@ -67,6 +65,7 @@ static void note(struct mly__cost *cost, float ns)
     cost->next = (uint8_t)((cost->next + 1) % MLY__COST_RUNS);
     if (cost->count < MLY__COST_RUNS)
         cost->count++;
+    find_middle(cost);
 }
 
 /* The known batch size that is nearest by ratio; 0, for all sizes, only if there is no other. */
@@ -116,6 +115,7 @@ static void seed(struct mly__group *group, uint32_t index)
             cost->seen = 0;
             for (uint32_t i = 0; i < MLY__COST_RUNS; i++)
                 cost->runs_ns[i] *= (float)scale;
+            cost->middle_ns *= (float)scale;
         }
         expect(group, row);
     }

@@ -17,6 +17,7 @@
 /* What runs of one segment and batch size on one processor took. */
 struct mly__cost {
     float runs_ns[MLY__COST_RUNS]; /* ring */
+    float middle_ns;               /* what they say; 0: unknown */
     uint8_t count, next;
     uint64_t seen; /* the row's count of runs when this processor was last heard of */
 };
