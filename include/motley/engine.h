@@ -15,6 +15,7 @@
 #include <motley/plan.h>
 #include <motley/status.h>
 #include <motley/tensor.h>
+#include <motley/timeline.h>
 
 MLY_BEGIN_DECLS
 
@@ -52,6 +53,19 @@ struct mly_engine_options {
      * in proportion to their weights, 1…10000. 0: 1.
      */
     uint32_t weight;
+    /*
+     * What runs the tasks. NULL or "native": motley's own scheduler. "starpu" or "starpu:NAME":
+     * StarPU chooses the processor of every task that is ready, by its policy of that name (dmda
+     * unless one is given; see docs/internals/executors.md); one such engine, with those beside it,
+     * in a process at a time. Borrowed for the call. Must not be set with `beside`.
+     */
+    const char *executor;
+    /*
+     * Where every task and request is recorded, by the process's monotonic clock; NULL: nowhere.
+     * Borrowed until destroy. Must not be set with `beside`, whose timeline this engine records
+     * into.
+     */
+    mly_timeline *timeline;
 };
 
 /*
@@ -61,7 +75,9 @@ struct mly_engine_options {
  * Errors: those of mly_plan_check, and the back end's (MLY_E_BACKEND, MLY_E_UNSUPPORTED,
  * MLY_E_NO_MEMORY, MLY_E_ABSENT); MLY_E_NOT_FOUND for a back end that this motley does not have;
  * MLY_E_INVALID for a policy that does not exist, or one beside another engine, or a weight out of
- * range; MLY_E_LIMIT when threads run out.
+ * range, or an executor that does not exist; MLY_E_ABSENT for StarPU where it is not installed,
+ * MLY_E_BUSY where the process uses it already; MLY_E_LIMIT when threads run out, or for more
+ * processors than StarPU was built for.
  * Threads: two engines may be created at once; the process's CPU affinity must be that under which
  * the plan was made. Signals are blocked in the engine's own threads.
  * Cost: opening and warming every session, milliseconds to seconds; longer the first time, when the

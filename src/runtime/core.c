@@ -192,7 +192,11 @@ static void make_ready(struct mly__core *core, struct mly__task *task)
     task->schedule.late = request->late;
     if (request->move_ns)
         find_moves(task);
-    mly_scheduler_push(core->scheduler, &task->schedule);
+    task->ready_ns = core->now_ns;
+    if (core->placer)
+        core->placer->place(core->placer, task);
+    else
+        mly_scheduler_push(core->scheduler, &task->schedule);
 }
 
 /* The request's number of assigned tasks falls by one. */

@@ -1,4 +1,6 @@
 /* An engine from a model and a plan: checked against this box, then handed to an executor. */
+#include <string.h>
+
 #include <motley/device.h>
 #include <motley/engine.h>
 
@@ -12,8 +14,16 @@ static enum mly_status read_options(const struct mly_engine_options *options,
     if (options->weight > 10000)
         return mly_error_set(err, MLY_E_INVALID, "a weight of %u is not within 1…10000",
                              options->weight);
+    if (options->beside && (options->executor || options->timeline))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "an engine beside another one has that one's executor and timeline");
     if (!options->policy)
         return MLY_OK;
+    if (options->executor && strncmp(options->executor, "starpu", 6) == 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "policy '%.64s' is the native executor's; StarPU's are chosen by "
+                             "executor \"starpu:NAME\"",
+                             options->policy);
     if (options->beside)
         return mly_error_set(err, MLY_E_INVALID,
                              "an engine beside another one has that one's policy: '%.64s' cannot "

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "runtime/native.h"
+#include "runtime/starpu.h"
 
 /* A decision is thought over no sooner than this after it was made. */
 #define REVIEW_NS 1000000
@@ -204,6 +205,13 @@ static enum mly_status add_workers(struct mly__crew *crew, const struct mly_flow
         memcpy(worker->id, processor->device.id, sizeof worker->id);
         worker->pin = processor->pin;
         worker->cpu = processor->pin ? processor->device.cpus[0] : 0;
+        enum mly_status status =
+            crew->timeline ? mly__lane_open(crew->timeline, &processor->device, &worker->lane, err)
+                           : MLY_OK;
+        if (status != MLY_OK) {
+            mly_free(worker);
+            return status;
+        }
         pthread_cond_init(&worker->wake, NULL);
         pthread_mutex_lock(&crew->lock);
         crew->workers[crew->worker_count++] = worker;
@@ -252,6 +260,8 @@ void mly__crew_leave(struct mly__crew *crew)
     }
     if (crew->has_janitor)
         pthread_join(crew->janitor, NULL);
+    mly__starpu_destroy(crew->starpu);
+    crew->starpu = NULL;
 }
 
 /* --- handing out --- */
@@ -289,6 +299,8 @@ void mly__crew_dispatch(struct mly__crew *crew, int64_t now_ns, const struct mly
         if (mly__core_has_finished(&engine->core))
             mly__engine_call_janitor(engine);
     }
+    if (crew->starpu)
+        mly__starpu_submit(crew->starpu, self, wakes);
     struct mly__task *task;
     while ((task = mly__scheduler_next(crew->scheduler, now_ns))) {
         struct mly__worker *worker = crew->workers[task->processor];

@@ -1,5 +1,6 @@
 /* The native executor: starting and stopping engines, delivering results. */
 #include "runtime/native.h"
+#include "runtime/starpu.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -73,8 +74,10 @@ void mly__engine_deliver(mly_engine *engine)
 {
     struct mly__core *core = &engine->core;
     mly_request *request;
-    while ((request = mly__core_take_finished(core, mly_now_ns()))) {
+    int64_t now_ns;
+    while ((request = mly__core_take_finished(core, now_ns = mly_now_ns()))) {
         mly__engine_offer_room(engine);
+        mly__lane_record_request(engine->crew->request_writer, request, now_ns);
         bool failed = request->status != MLY_OK;
         if (failed || request->done) {
             pthread_mutex_unlock(&engine->crew->lock);
@@ -141,12 +144,16 @@ static enum mly_status make_core(mly_engine *engine, bool ordered, uint32_t capa
         status = mly__core_init_shared(&engine->core, &engine->variants[0].flow, engine, scheduler,
                                        engine->variants[0].group, ordered, capacity, err);
     engine->variants[0].pool = &engine->core.pool;
+    engine->variants[0].pool->names = engine->variants[0].names;
+    if (engine->crew->starpu)
+        engine->core.placer = mly__starpu_placer(engine->crew->starpu);
     for (uint32_t i = 1; i < engine->variant_count && status == MLY_OK; i++) {
         struct mly__variant *variant = &engine->variants[i];
         variant->pool = &variant->own_pool;
         status = mly__request_pool_init(variant->pool, &variant->flow, engine,
                                         engine->core.pool.count, err);
         variant->pool->index = i;
+        variant->pool->names = variant->names;
         mly__core_adopt_pool(&engine->core, variant->pool, variant->group);
     }
     return status;
@@ -162,6 +169,16 @@ static enum mly_status join(mly_engine *engine, bool ordered, uint32_t capacity,
         status = mly__crew_number(crew, &engine->variants[i].flow, err);
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK; i++)
         status = mly__variant_open(&engine->variants[i], engine->no_warm_up, err);
+    uint32_t processors = 0;
+    for (uint32_t i = 0; i < engine->variant_count; i++) {
+        if (engine->variants[i].flow.processor_count > processors)
+            processors = engine->variants[i].flow.processor_count;
+    }
+    if (status == MLY_OK && crew->starpu)
+        status = mly__starpu_start(crew->starpu, processors, err);
+    for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK && crew->timeline; i++)
+        status = mly__flow_names_create(crew->timeline, &engine->variants[i].flow,
+                                        &engine->variants[i].names, err);
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK; i++)
         status = mly__crew_hire(crew, &engine->variants[i].flow, err);
     if (status != MLY_OK)
@@ -183,14 +200,16 @@ uint32_t mly__engine_queue_capacity(uint32_t processor_count, uint32_t in_flight
     return in_flight > capacity ? in_flight : capacity;
 }
 
-static enum mly_status enter_crew(mly_engine *engine, mly_engine *beside,
+static enum mly_status enter_crew(mly_engine *engine, const struct mly_engine_options *options,
                                   enum mly_schedule_policy policy, struct mly_error *err)
 {
+    const mly_engine *beside = options->beside;
     if (!beside) {
         enum mly_status status = mly__crew_create(policy, &engine->crew, err);
-        if (status == MLY_OK)
-            engine->crew->members = 1;
-        return status;
+        if (status != MLY_OK)
+            return status;
+        engine->crew->members = 1;
+        return mly__crew_equip(engine->crew, options->executor, options->timeline, err);
     }
     engine->crew = beside->crew;
     atomic_fetch_add_explicit(&engine->crew->references, 1, memory_order_relaxed);
@@ -239,7 +258,7 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
     uint32_t capacity = options->queue_capacity;
     if (capacity == 0)
         capacity = mly__engine_queue_capacity(variants[0].flow.processor_count, 0);
-    enum mly_status status = enter_crew(engine, options->beside, policy, err);
+    enum mly_status status = enter_crew(engine, options, policy, err);
     if (status == MLY_OK) {
         pthread_mutex_lock(&engine->crew->joining);
         status = join(engine, options->ordered, capacity, err);
@@ -322,8 +341,10 @@ void mly_engine_destroy(mly_engine *engine)
         mly__variant_close(&engine->variants[i]);
     if (engine->crew)
         pthread_mutex_lock(&engine->crew->lock);
-    for (uint32_t i = 0; i < engine->variant_count; i++)
+    for (uint32_t i = 0; i < engine->variant_count; i++) {
         mly_flow_fini(&engine->variants[i].flow);
+        mly__flow_names_destroy(engine->variants[i].names);
+    }
     if (engine->crew)
         pthread_mutex_unlock(&engine->crew->lock);
     mly__engine_unreference(engine);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "device/thread.h"
 #include "runtime/native.h"
+#include "runtime/starpu.h"
 
 /* Without the lock: the request's tensors of this task belong to it alone until it is completed. */
 static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
@@ -38,7 +39,7 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
 }
 
 /* The engine is done with this worker: who destroys it may wait for that. */
-static void leave(mly_engine *engine)
+void mly__engine_leave(mly_engine *engine)
 {
     if (--engine->inside == 0 && engine->core.closing)
         pthread_cond_broadcast(&engine->quiet);
@@ -57,6 +58,7 @@ static void execute(struct mly__worker *worker, struct mly__task *task)
         pthread_mutex_unlock(&crew->lock);
         status = run(worker, seat, task);
         now_ns = mly_now_ns();
+        mly__lane_record_task(&worker->lane, task, now_ns, status);
         pthread_mutex_lock(&crew->lock);
         seat->tasks++;
         seat->failures += status != MLY_OK && status != MLY_E_CANCELLED;
@@ -82,7 +84,15 @@ static void execute(struct mly__worker *worker, struct mly__task *task)
             mly_tensor_fini(&seat->garbage[i]);
         pthread_mutex_lock(&crew->lock);
     }
-    leave(engine);
+    mly__engine_leave(engine);
+}
+
+void mly__worker_execute_given(struct mly__worker *worker)
+{
+    struct mly__task *task = worker->task;
+    worker->task = NULL;
+    if (task)
+        execute(worker, task);
 }
 
 void *mly__worker_main(void *argument)
@@ -93,15 +103,17 @@ void *mly__worker_main(void *argument)
     /* Opening the sessions has shown that it can be done. */
     if (worker->pin && mly_thread_pin(worker->cpu, &why) != MLY_OK)
         mly_log(MLY_LOG_WARNING, "processor %s: %s", worker->id, why.message);
+    if (crew->starpu) {
+        mly__starpu_work(crew->starpu, worker);
+        return NULL;
+    }
     pthread_mutex_lock(&crew->lock);
     for (;;) {
         while (!worker->task && !crew->stop)
             pthread_cond_wait(&worker->wake, &crew->lock);
-        struct mly__task *task = worker->task;
-        if (!task)
+        if (!worker->task)
             break;
-        worker->task = NULL;
-        execute(worker, task);
+        mly__worker_execute_given(worker);
     }
     pthread_mutex_unlock(&crew->lock);
     return NULL;

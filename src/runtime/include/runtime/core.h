@@ -11,9 +11,19 @@
 
 #include "runtime/request.h"
 
+/*
+ * Who chooses processors instead of the scheduler. It is given each task that is ready (state
+ * MLY__TASK_WAITING, schedule set, task->placement its own to use), and pushes it to the scheduler
+ * for the processor that it chose, unless the task was stopped meanwhile.
+ */
+struct mly__placer {
+    void (*place)(struct mly__placer *placer, struct mly__task *task);
+};
+
 struct mly__core {
     const struct mly_flow *flow; /* borrowed */
     mly_scheduler *scheduler;
+    struct mly__placer *placer;    /* NULL: ready tasks go to the scheduler */
     bool shares_scheduler;         /* with other cores: it is theirs to destroy */
     struct mly__request_pool pool; /* of `flow`; other flows of one model have pools of their own */
     bool ordered;

@@ -24,8 +24,10 @@
 #include <motley/engine.h>
 
 #include "runtime/core.h"
+#include "runtime/lane.h"
 
 struct mly__crew;
+struct mly__starpu;
 
 struct mly__worker {
     struct mly__crew *crew;
@@ -36,6 +38,7 @@ struct mly__worker {
     pthread_t thread;
     bool has_thread;
     struct mly_error error; /* scratch for one task */
+    struct mly__lane lane;  /* in the crew's timeline */
     /* Protected by the crew's lock: */
     pthread_cond_t wake; /* it has a task, or the crew stops */
     struct mly__task *task;
@@ -47,6 +50,9 @@ struct mly__crew {
     pthread_t janitor;           /* it and the next two: set once, by the first engine */
     bool has_janitor;
     mly_scheduler *scheduler;
+    struct mly__starpu *starpu;           /* chooses processors; NULL: the scheduler does */
+    mly_timeline *timeline;               /* borrowed; NULL: nothing is recorded */
+    mly__timeline_writer *request_writer; /* for requests; under the lock */
 
     pthread_mutex_t lock; /* protects the scheduler, the cores and requests of all engines, the
                              marked fields of workers and engines, and all below */
@@ -75,6 +81,7 @@ struct mly__variant {
     struct mly__seat *seats;           /* [flow.processor_count] */
     struct mly__request_pool *pool;    /* of the first variant: the core's */
     struct mly__request_pool own_pool; /* of the others */
+    struct mly__flow_names *names;     /* in the crew's timeline */
     uint32_t group;                    /* in the scheduler */
     bool has_group;
 };
@@ -173,6 +180,16 @@ void mly__crew_dispatch(struct mly__crew *crew, int64_t now_ns, const struct mly
                         struct mly__wakes *wakes);
 void mly__wakes_send(struct mly__wakes *wakes);
 
+/*
+ * Before any engine joins: the executor by its name in mly_engine_options (NULL: native), and the
+ * timeline that the crew records into (NULL: none).
+ */
+enum mly_status mly__crew_equip(struct mly__crew *crew, const char *executor,
+                                mly_timeline *timeline, struct mly_error *err) MLY_MUST_CHECK;
+/* With the lock held, which it releases meanwhile: runs the task that the worker was given, if any. */
+void mly__worker_execute_given(struct mly__worker *worker);
+/* With the lock held: one less of those that are inside. */
+void mly__engine_leave(mly_engine *engine);
 /* A worker's thread (its argument): runs tasks until the crew stops. */
 void *mly__worker_main(void *argument);
 

@@ -46,10 +46,13 @@ struct mly__task {
     uint32_t missing;   /* input slots that do not exist yet */
     uint32_t processor; /* while assigned or running, and that which ran it afterwards */
     bool retried;       /* a processor has failed it before */
+    int64_t ready_ns;   /* when it began to wait for a processor */
     int64_t started_ns;
+    uint64_t placement; /* counts how often a placer (core.h) was given it */
 };
 
 struct mly__core;
+struct mly__flow_names;
 struct mly__request_pool;
 
 struct mly_request {
@@ -93,6 +96,7 @@ struct mly__request_pool {
     struct mly__core *core;      /* whose requests they are; set by the core */
     uint32_t group;              /* of the flow's segments in the scheduler; set by the core */
     uint32_t index;              /* of the flow, where an engine has several */
+    const struct mly__flow_names *names; /* in a timeline (lane.h); NULL: nothing is recorded */
     mly_request *free, *all;
     uint32_t count; /* of all */
 };
