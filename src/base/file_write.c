@@ -189,6 +189,25 @@ enum mly_status mly_file_writer_write(mly_file_writer *writer, const void *bytes
     return MLY_OK;
 }
 
+enum mly_status mly_file_writer_skip(mly_file_writer *writer, uint64_t length,
+                                     struct mly_error *err)
+{
+    static const char zeros[4096];
+    if (writer->failure != MLY_OK)
+        return mly_error_set(err, writer->failure, "writing '%s' failed before", writer->path);
+    enum mly_status status = flush(writer, err);
+    if (status == MLY_OK && writer->temporary[0] && length <= INT64_MAX / 2) {
+        off_t end = lseek(writer->fd, (off_t)length, SEEK_CUR);
+        if (end < 0 || ftruncate(writer->fd, end) != 0)
+            status = writer->failure = mly_error_os(err, errno, "cannot write '%s'", writer->path);
+        return status;
+    }
+    for (; status == MLY_OK && length > 0; length -= length < sizeof zeros ? length : sizeof zeros)
+        status = mly_file_writer_write(writer, zeros,
+                                       length < sizeof zeros ? (size_t)length : sizeof zeros, err);
+    return status;
+}
+
 /* (3) */
 static enum mly_status publish(mly_file_writer *writer, struct mly_error *err)
 {

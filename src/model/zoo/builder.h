@@ -43,8 +43,8 @@ double mly__zoo_macs(const mly__zoo *zoo);
 /* Bytes of the weights. */
 uint64_t mly__zoo_weight_bytes(const mly__zoo *zoo);
 /* Writes the network to path, atomically. Weights are made while they are written, never held as a
- * whole. */
-enum mly_status mly__zoo_save(mly__zoo *zoo, const char *path,
+ * whole; hollow: they are zero, a hole in the file. */
+enum mly_status mly__zoo_save(mly__zoo *zoo, const char *path, bool hollow,
                               struct mly_error *err) MLY_MUST_CHECK;
 
 /* --- inputs and outputs; tensors are indices --- */

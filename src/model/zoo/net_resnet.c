@@ -1,5 +1,5 @@
 /*
- * ResNet-18, -50 and -101: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition",
+ * ResNet-18, -50, -101 and -152: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition",
  * CVPR 2016, table 1; the stride of a bottleneck is in its 3x3 convolution, as torchvision has it
  * ("v1.5").
  */
@@ -13,6 +13,7 @@ static const struct resnet {
     {18, false, {2, 2, 2, 2}},
     {50, true, {3, 4, 6, 3}},
     {101, true, {3, 4, 23, 3}},
+    {152, true, {3, 8, 36, 3}},
 };
 static const uint32_t widths[4] = {64, 128, 256, 512};
 
@@ -45,12 +46,15 @@ static uint32_t block(mly__zoo *zoo, const char *path, uint32_t x, bool bottlene
     return mly__zoo_relu(zoo, AT("%s.relu_%d", path, bottleneck ? 2 : 1), y);
 }
 
+/* number: layers, or layers and the image's side: 50299. */
 void mly__zoo_resnet(mly__zoo *zoo, int64_t number)
 {
     const struct resnet *net = resnets;
-    while (net->layers != number)
+    int64_t layers = number > 1000 ? number / 1000 : number;
+    uint32_t side = number > 1000 ? (uint32_t)(number % 1000) : 224;
+    while (net->layers != layers)
         net++;
-    uint32_t x = mly__zoo_image(zoo, "input", 3, 224, 224);
+    uint32_t x = mly__zoo_image(zoo, "input", 3, side, side);
     x = conv_relu(zoo, "conv1", "relu", x, (struct mly__conv){.out = 64, .k = 7, .s = 2, .p = 3});
     x = mly__zoo_max_pool(zoo, "maxpool", x, (struct mly__pool){.k = 3, .s = 2, .p = 1});
     for (uint32_t stage = 0; stage < 4; stage++)

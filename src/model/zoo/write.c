@@ -6,7 +6,7 @@
  *      weights can be written between them.
  *   2. The length of the graph is known before its weights exist: a weight's message is a packed
  *      header (dims, type, name) and raw_data of a known size.
- *   3. The weights are made block by block while they are written.
+ *   3. The weights are made block by block while they are written, or left out as a hole.
  */
 #include "internal.h"
 
@@ -35,6 +35,7 @@
 struct sink {
     struct mly__arena arena; /* the messages */
     mly_file_writer *file;
+    bool hollow; /* zeros for weights */
     float *block;
     struct mly_error *err;
 };
@@ -282,6 +283,8 @@ static enum mly_status write_weight(struct sink *sink, const mly__zoo *zoo,
         status = write_message(sink, &header.base);
     if (status == MLY_OK)
         status = write_field(sink, TAG_TENSOR_RAW_DATA, weight->bytes);
+    if (status == MLY_OK && sink->hollow)
+        return mly_file_writer_skip(sink->file, weight->bytes, sink->err);
     mly_random_init(&random, mly__zoo_seed(zoo, weight->name));
     for (uint64_t left = weight->bytes / sizeof(float); status == MLY_OK && left > 0;) {
         size_t count = left < BLOCK_FLOATS ? (size_t)left : BLOCK_FLOATS;
@@ -357,9 +360,9 @@ static enum mly_status write_all(struct sink *sink, const mly__zoo *zoo)
     return status;
 }
 
-enum mly_status mly__zoo_save(mly__zoo *zoo, const char *path, struct mly_error *err)
+enum mly_status mly__zoo_save(mly__zoo *zoo, const char *path, bool hollow, struct mly_error *err)
 {
-    struct sink sink = {.err = err};
+    struct sink sink = {.hollow = hollow, .err = err};
     if (zoo->status != MLY_OK)
         return zoo->status;
     sink.block = mly_alloc_aligned(64, BLOCK_FLOATS * sizeof(float));

@@ -114,6 +114,28 @@ static const struct network {
      0,
      0,
      0},
+    {{"resnet152", "ResNet-152, 224x224", 60.193e6, 11.514e9, TORCHVISION, false, NULL, NULL},
+     mly__zoo_resnet,
+     152,
+     0,
+     0,
+     0},
+    {{"resnet50-299", "ResNet-50, 299x299", 25.557e6, 0,
+      "torchvision model documentation (parameters), at the size of coral.ai's benchmarks", false,
+      NULL, NULL},
+     mly__zoo_resnet,
+     50299,
+     0,
+     0,
+     0},
+    {{"resnet152-299", "ResNet-152, 299x299", 60.193e6, 0,
+      "torchvision model documentation (parameters), at the size of coral.ai's benchmarks", false,
+      NULL, NULL},
+     mly__zoo_resnet,
+     152299,
+     0,
+     0,
+     0},
     {{"xception", "Xception, 299x299", 22.856e6, 8.40e9,
       "Chollet, CVPR 2017, table 3 (parameters); timm (MACs)", false, NULL,
       "timm rounds to 8.4 billion"},
@@ -333,16 +355,27 @@ static enum mly_status build(const char *name, char full_name[NAME_BYTES], mly__
     return status;
 }
 
-enum mly_status mly_zoo_write(const char *name, const char *path, struct mly_error *err)
+static enum mly_status write_network(const char *name, const char *path, bool hollow,
+                                     struct mly_error *err)
 {
     char full_name[NAME_BYTES];
     mly__zoo *zoo;
     enum mly_status status = build(name, full_name, &zoo, err);
     if (status != MLY_OK)
         return status;
-    status = mly__zoo_save(zoo, path, err);
+    status = mly__zoo_save(zoo, path, hollow, err);
     mly__zoo_destroy(zoo);
     return status;
+}
+
+enum mly_status mly_zoo_write(const char *name, const char *path, struct mly_error *err)
+{
+    return write_network(name, path, false, err);
+}
+
+enum mly_status mly_zoo_write_hollow(const char *name, const char *path, struct mly_error *err)
+{
+    return write_network(name, path, true, err);
 }
 
 enum mly_status mly_zoo_measure(const char *name, struct mly_zoo_measures *out,

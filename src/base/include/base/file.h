@@ -41,6 +41,9 @@ enum mly_status mly_file_writer_create(const char *path, mly_file_writer **out,
                                        struct mly_error *err) MLY_MUST_CHECK;
 enum mly_status mly_file_writer_write(mly_file_writer *writer, const void *bytes, size_t length,
                                       struct mly_error *err) MLY_MUST_CHECK;
+/* Zeros, as a hole where the file system has such: takes neither time nor room. */
+enum mly_status mly_file_writer_skip(mly_file_writer *writer, uint64_t length,
+                                     struct mly_error *err) MLY_MUST_CHECK;
 /* Closes and publishes; frees the writer in every case. */
 enum mly_status mly_file_writer_commit(mly_file_writer *writer,
                                        struct mly_error *err) MLY_MUST_CHECK;

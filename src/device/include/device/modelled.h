@@ -59,10 +59,16 @@ struct mly_device_model {
     double idle_w, active_w;
     struct {
         double reserve_bytes;    /* of on_chip_bytes, not for weights, besides activations */
+        double reserve_share;    /* and this share of the segment's inputs */
         double activation_bytes; /* of tile memory: beyond it weights are read again */
-        double lanes;            /* output channels are padded to a multiple */
+        double activation_bytes_per_s;
+        double lanes;         /* output channels are padded to a multiple */
+        double depth;         /* input channels too */
+        double channel_bytes; /* stored for each output channel of a convolution */
         double conv_macs_per_s, fc_macs_per_s;
         double stream_bytes_per_s; /* weights that are not on chip */
+        double stream_ns;          /* fixed, of a run that streams any */
+        double load_ns; /* fixed, of the first run; the weights come at stream_bytes_per_s */
     } edgetpu;
     struct mly_device_origin origins[MLY_DEVICE_CONSTANT_COUNT];
 };

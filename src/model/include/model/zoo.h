@@ -33,6 +33,13 @@ const struct mly_zoo_entry *mly_zoo_entry(size_t index);
 enum mly_status mly_zoo_write(const char *name, const char *path,
                               struct mly_error *err) MLY_MUST_CHECK;
 
+/*
+ * The same network with weights of zero, a hole in the file where the file system has such: for
+ * asking what it is and what it would cost. Same errors. Cost: milliseconds whatever the network.
+ */
+enum mly_status mly_zoo_write_hollow(const char *name, const char *path,
+                                     struct mly_error *err) MLY_MUST_CHECK;
+
 /* What a network is, counted from its definition without writing it; same errors. */
 struct mly_zoo_measures {
     double parameters; /* elements of the weights; batch normalisation is folded, so per channel

@@ -1,0 +1,41 @@
+/*
+ * What single nodes add to the modelled cost of a segment, so that searching among very many segments
+ * need not work each of them out: sums of these are what mly_modelled_segment gives, as
+ * mly_modelled_parts_ns puts them together, but for activations that are cut off from what makes
+ * their input.
+ */
+#ifndef MLY_COST_MODELLED_PARTS_H
+#define MLY_COST_MODELLED_PARTS_H
+
+#include "cost/modelled.h"
+
+/* Of one run of one batch. */
+struct mly_modelled_part {
+    bool supported;
+    double execution_ns; /* its weights on the chip, or all of the segment in the cache */
+    double cache_ns;     /* more, where the segment is too large for the cache */
+    double stream_ns;    /* more, where its weights do not stay on the chip */
+    double weight_bytes; /* as stored */
+};
+
+/*
+ * What a node adds to a segment that holds nodes[0..count) (ascending; those near it are enough).
+ * Thread-safe. O(log count).
+ */
+void mly_modelled_node_part(const mly_modelled *modelled, uint32_t node, const uint32_t *nodes,
+                            uint32_t count, struct mly_modelled_part *out);
+
+/* What a segment takes besides its nodes. */
+struct mly_modelled_fixed {
+    double launch_ns; /* every run */
+    double stream_ns; /* a run that streams any weights */
+    double
+        cache_bytes; /* weights and activations fit in the cache up to this; 0: not that family */
+    double capacity_bytes; /* weights stay on the chip up to this, less… */
+    double input_share;    /* …this share of the input bytes */
+    bool spills;           /* weights may be streamed: capacity_bytes means something */
+    bool counts_elements;  /* a byte for every element that crosses, whatever its type */
+};
+struct mly_modelled_fixed mly_modelled_fixed(const mly_modelled *modelled);
+
+#endif

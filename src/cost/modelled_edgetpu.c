@@ -1,0 +1,204 @@
+/*
+ * The Edge TPU: a systolic array with weights on the chip as long as they fit, streamed over the
+ * link at each run otherwise. It computes in 8 bits: networks count as if quantised, a byte for each
+ * weight and activation, whatever type the file has. A batch is so many runs of one sample.
+ *
+ *   1. Weights are stored padded: output channels to 64 lanes, input channels to 4, and 8 bytes for
+ *      each output channel of a convolution. This reproduces the sizes that the compiler reports.
+ *   2. Whole layers are kept on the chip or not: if all fit, all are; else the fewest, largest ones
+ *      are streamed until the rest fits. What fits is the memory less a reserve, and less a share of
+ *      the inputs, which lie there while they come in.
+ *   3. A layer takes the longer of its padded products at the array's rate and its weights at the
+ *      rate of reading them, and then its activations at the rate of tile memory; other operators
+ *      take only these, and joining, cutting and padding tensors takes nothing.
+ *   4. A layer that is streamed takes that long if it is longer. If its inputs and results do not fit
+ *      into tile memory it is computed in pieces, and its weights come again for each.
+ *
+ * Source: sizes and times of 1-4 Edge TPUs measured by the first author of Villarrubia et al.,
+ * "Improving inference time in multi-TPU systems with profiled model segmentation", PDP 2023.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "modelled_private.h"
+
+static double padded(double count, double multiple)
+{
+    return ceil(count / multiple) * multiple;
+}
+
+/* 1. */
+static double stored_bytes(const struct mly_device_model *device,
+                           const struct mly__modelled_node *node)
+{
+    if (node->kind != MLY__MODELLED_MATRIX)
+        return node->weight_elements;
+    double depth = padded(node->depth, device->edgetpu.depth) * node->taps;
+    double channel_bytes = node->is_convolution ? device->edgetpu.channel_bytes : 0;
+    return padded(node->out_channels, device->edgetpu.lanes) * (depth + channel_bytes);
+}
+
+/*
+ * 4. Pieces in which a layer is computed whose input and result do not fit into tile memory at once.
+ * The input stays there; the less it leaves for results, the more pieces. Steps read off the
+ * measured times of 64x64 convolutions, 320 KiB below and above each.
+ */
+static double pieces(const struct mly_device_model *device, double input_bytes, double output_bytes)
+{
+    static const struct {
+        double left; /* share of tile memory at least */
+        double pieces;
+    } steps[] = {{1.0 / 6, 4}, {1.0 / 16, 6}};
+    double room = device->edgetpu.activation_bytes, left = room - input_bytes;
+    if (input_bytes + output_bytes <= room)
+        return 1;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (left >= steps[i].left * room)
+            return steps[i].pieces;
+    return 9 * ceil(input_bytes / room);
+}
+
+/* 3. Of one sample. */
+static double layer_s(const mly_modelled *modelled, const struct mly__modelled_node *node,
+                      double weight_bytes)
+{
+    const struct mly_device_model *device = modelled->device;
+    double activations = (node->input_elements + node->output_elements) / modelled->batch /
+                         device->edgetpu.activation_bytes_per_s;
+    double read = weight_bytes / device->edgetpu.fc_macs_per_s;
+    if (node->kind != MLY__MODELLED_MATRIX)
+        return activations + read;
+    double products = node->positions / modelled->batch *
+                      padded(node->out_channels, device->edgetpu.lanes) *
+                      padded(node->depth, device->edgetpu.depth) * node->taps;
+    double compute = products / device->edgetpu.conv_macs_per_s;
+    return activations + (compute > read ? compute : read);
+}
+
+/* 4. What streaming a layer adds to its time. */
+static double longer_s(const mly_modelled *modelled, const struct mly__modelled_node *node,
+                       double weight_bytes, double on_chip_s)
+{
+    const struct mly_device_model *device = modelled->device;
+    double times = pieces(device, node->input_elements / modelled->batch,
+                          node->output_elements / modelled->batch);
+    double stream = times * weight_bytes / device->edgetpu.stream_bytes_per_s;
+    return stream > on_chip_s ? stream - on_chip_s : 0;
+}
+
+/* --- 2. --- */
+
+struct layer {
+    double bytes;    /* as stored */
+    double longer_s; /* it takes when it is streamed */
+    uint32_t position;
+};
+
+/* Smallest first; of equal ones the earlier. */
+static int by_size(const void *a, const void *b)
+{
+    const struct layer *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? -1 : 1;
+    return x->position < y->position ? -1 : x->position > y->position;
+}
+
+/*
+ * The fewest layers whose going makes the rest fit are the largest ones; of all such choices of
+ * equally many it is the one of the largest layers.
+ */
+static void spill(struct layer *layers, size_t count, double capacity,
+                  struct mly_modelled_cost *out, double *longer_s)
+{
+    if (count)
+        qsort(layers, count, sizeof *layers, by_size);
+    out->on_chip_bytes = out->weight_bytes;
+    while (count > 0 && out->on_chip_bytes > capacity) {
+        count--;
+        out->on_chip_bytes -= layers[count].bytes;
+        out->off_chip_bytes += layers[count].bytes;
+        *longer_s += layers[count].longer_s;
+    }
+    if (count == 0)
+        out->on_chip_bytes = 0; /* not what rounding leaves */
+}
+
+/* The layers with weights, into an array of the segment's size; the time of all that is computed. */
+static enum mly_status list_layers(const struct mly__modelled_segment *segment,
+                                   struct layer *layers, size_t *layer_count,
+                                   struct mly_modelled_cost *out, struct mly_error *err)
+{
+    const mly_modelled *modelled = segment->modelled;
+    const struct mly_device_model *device = modelled->device;
+    double seconds = 0;
+    size_t count = 0;
+    for (uint32_t i = 0; i < segment->count; i++) {
+        uint32_t index = mly__modelled_node_at(segment, i);
+        const struct mly__modelled_node *node = &modelled->nodes[index];
+        if (!node->supported)
+            return mly_error_set(err, MLY_E_UNSUPPORTED,
+                                 "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s",
+                                 device->name, modelled->graph->nodes[index].label,
+                                 modelled->graph->nodes[index].op_type,
+                                 node->macs > 0 ? " of two computed tensors" : "");
+        if (mly__modelled_is_free(segment, index) || node->moves)
+            continue;
+        double bytes = stored_bytes(device, node), on_chip = layer_s(modelled, node, bytes);
+        if (bytes > 0)
+            layers[count++] = (struct layer){.bytes = bytes,
+                                             .longer_s = longer_s(modelled, node, bytes, on_chip),
+                                             .position = i};
+        out->weight_bytes += bytes;
+        out->macs += node->macs;
+        seconds += on_chip + device->node_ns * 1e-9;
+    }
+    *layer_count = count;
+    out->execution_ns = seconds * 1e9;
+    return MLY_OK;
+}
+
+enum mly_status mly__modelled_edgetpu(const struct mly__modelled_segment *segment,
+                                      struct mly_modelled_cost *out, struct mly_error *err)
+{
+    const mly_modelled *modelled = segment->modelled;
+    const struct mly_device_model *device = modelled->device;
+    struct layer *layers = mly_alloc_array((size_t)segment->count + 1, sizeof *layers);
+    double streaming_s = 0;
+    size_t count = 0;
+    if (!layers)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the layers of a segment on %s",
+                             device->name);
+    enum mly_status status = list_layers(segment, layers, &count, out, err);
+    out->activation_bytes /= modelled->batch; /* of one sample at a time */
+    if (!status)
+        spill(layers, count,
+              device->on_chip_bytes - device->edgetpu.reserve_bytes -
+                  device->edgetpu.reserve_share * out->input_bytes / modelled->batch,
+              out, &streaming_s);
+    mly_free(layers);
+    if (status)
+        return status;
+    double run_ns = device->launch_ns + out->execution_ns;
+    if (out->off_chip_bytes > 0)
+        run_ns += device->edgetpu.stream_ns + streaming_s * 1e9;
+    out->execution_ns = run_ns * modelled->batch;
+    out->first_ns =
+        device->edgetpu.load_ns + out->on_chip_bytes / device->edgetpu.stream_bytes_per_s * 1e9;
+    return MLY_OK;
+}
+
+void mly__modelled_edgetpu_part(const struct mly__modelled_segment *segment, uint32_t node,
+                                struct mly_modelled_part *out)
+{
+    const mly_modelled *modelled = segment->modelled;
+    const struct mly_device_model *device = modelled->device;
+    const struct mly__modelled_node *at = &modelled->nodes[node];
+    double bytes = stored_bytes(device, at), on_chip_s = layer_s(modelled, at, bytes);
+    out->supported = at->supported;
+    if (!at->supported || at->moves || mly__modelled_is_free(segment, node))
+        return;
+    out->weight_bytes = bytes;
+    out->execution_ns = (on_chip_s * 1e9 + device->node_ns) * modelled->batch;
+    out->stream_ns = longer_s(modelled, at, bytes, on_chip_s) * 1e9 * modelled->batch;
+}
