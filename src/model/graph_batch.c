@@ -9,6 +9,7 @@
  * 3. Names of dimension 0 of all inputs stand for the batch if all are symbolic, else that of the
  * first input alone.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "model.h"
@@ -123,9 +124,32 @@ int64_t mly_model_fixed_batch(const mly_model *model)
     return model->fixed_batch;
 }
 
+const char *const *mly_graph_batch_symbols(const mly_model *model, size_t *count)
+{
+    *count = model->batch_symbol_count;
+    return model->batch_symbols;
+}
+
+/* "12*N" is twelve times what N is. */
+static const char *split_factor(const char *name, int64_t *factor)
+{
+    char *end;
+    *factor = 1;
+    if (name[0] < '1' || name[0] > '9') {
+        return name;
+    }
+    long long value = strtoll(name, &end, 10);
+    if (*end != '*' || end[1] == '\0' || value > INT32_MAX) {
+        return name;
+    }
+    *factor = value;
+    return end + 1;
+}
+
 static int64_t bind_dim(const mly_model *model, const char *name, int64_t batch,
                         const struct mly_dim_binding *bindings, size_t count)
 {
+    int64_t factor, size = MLY_DIM_UNKNOWN;
     if (name[0] == '\0') {
         return MLY_DIM_UNKNOWN;
     }
@@ -134,7 +158,19 @@ static int64_t bind_dim(const mly_model *model, const char *name, int64_t batch,
             return bindings[i].size;
         }
     }
-    return is_batch_symbol(model, name) ? batch : MLY_DIM_UNKNOWN;
+    name = split_factor(name, &factor);
+    if (is_batch_symbol(model, name)) {
+        size = batch;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(bindings[i].name, name) == 0) {
+            size = bindings[i].size;
+        }
+    }
+    if (size < 0 || (size > 0 && factor > INT64_MAX / size)) {
+        return MLY_DIM_UNKNOWN;
+    }
+    return size * factor;
 }
 
 enum mly_status mly_graph_bind(const mly_model *model, int64_t batch,

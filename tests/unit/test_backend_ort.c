@@ -168,6 +168,39 @@ static void infers_shapes_of_everything(void **state)
     rig_free(&rig);
 }
 
+/* What a reshape makes of the batch: a multiple of it, or a constant where the batch moved elsewhere. */
+static void multiples_of_the_batch_are_found(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct wire graph = {0}, wanted = onnx_tensor("to", I64, "2");
+    const int64_t to[] = {-1, 5};
+    wire_bytes(&wanted, 9, to, sizeof to);
+    wire_put(&graph, GRAPH_NODE, onnx_node("Reshape", "a", "x to", "t"));
+    wire_put(&graph, GRAPH_NODE, onnx_node("Relu", "b", "t", "y"));
+    wire_put(&graph, GRAPH_INITIALISER, wanted);
+    wire_put(&graph, GRAPH_INPUT, onnx_value("x", F32, "N 20"));
+    wire_put(&graph, GRAPH_OUTPUT, onnx_value("y", F32, NULL));
+    const char *path = scratch_path(scratch, "multiples.onnx");
+    wire_save(onnx_model(graph), path);
+    rig_load(&rig, path);
+    expect_ok(ops->infer_shapes(rig.model, NULL, 0, &err), err);
+    const struct mly_graph *inferred = mly_model_graph(rig.model);
+    const uint32_t y = mly_graph_find_tensor(inferred, "y");
+    assert_int_equal(inferred->tensors[y].shape.rank, 2);
+    assert_string_equal(inferred->tensors[y].dim_names[0], "4*N");
+    assert_int_equal(inferred->tensors[y].shape.dims[1], 5);
+    struct mly_shape *shapes = calloc(inferred->tensor_count, sizeof *shapes);
+    assert_non_null(shapes);
+    expect_ok(mly_graph_bind(rig.model, 3, NULL, 0, shapes, &err), err);
+    assert_int_equal(shapes[y].dims[0], 12);
+    const struct mly_dim_binding seven = {.name = "N", .size = 7};
+    expect_ok(mly_graph_bind(rig.model, 3, &seven, 1, shapes, &err), err);
+    assert_int_equal(shapes[y].dims[0], 28);
+    free(shapes);
+    rig_free(&rig);
+}
+
 /* --- times of nodes --- */
 
 static bool completes(const struct mly_node_times *times, const char *tensor)
@@ -367,6 +400,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(never_reports_home),
         cmocka_unit_test(says_what_it_does_not_take),
         cmocka_unit_test(infers_shapes_of_everything),
+        cmocka_unit_test(multiples_of_the_batch_are_found),
         cmocka_unit_test(maps_times_back_to_the_model),
         cmocka_unit_test(notes_times_in_a_writable_folder_only),
         cmocka_unit_test(overridable_inputs_have_their_default),

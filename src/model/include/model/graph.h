@@ -96,12 +96,15 @@ enum mly_status mly_value_types_pack(const struct mly_value_type *types, size_t 
  * Concrete shapes for one batch size: fills shapes[tensor_count] (caller's array); the batch symbol
  * becomes `batch`, other symbols stay -1 unless given in bindings (name → size). A batch dimension
  * without a name in the file is named "motley_batch" in the graph's tensors and in segments, so
- * that inference carries it along. MLY_E_INVALID for a batch under 1 or other than a fixed one.
+ * that inference carries it along; a dimension named "12*N" is twelve times N. MLY_E_INVALID for a batch under 1 or other than a fixed one.
  * Thread-safe.
  */
 enum mly_status mly_graph_bind(const mly_model *model, int64_t batch,
                                const struct mly_dim_binding *bindings, size_t binding_count,
                                struct mly_shape *shapes, struct mly_error *err) MLY_MUST_CHECK;
+
+/* Names that stand for the batch (borrowed from the model) and how many; none where it is fixed. */
+const char *const *mly_graph_batch_symbols(const mly_model *model, size_t *count);
 
 /*
  * Arithmetic of a node for bound shapes. macs counts multiply-accumulates; flops is 2 * macs plus
