@@ -10,6 +10,7 @@
 #include "run_inputs.h"
 #include "run_results.h"
 #include "run_stream.h"
+#include "run_timeline.h"
 
 struct run_values {
     struct cli_texts inputs, dims;
@@ -20,6 +21,8 @@ struct run_values {
     const char *devices;
     const char *objective;
     const char *energy_of;
+    const char *executor;
+    const char *timeline;
     uint64_t top, count, batch, seed;
     int64_t duration_ns, budget_ns, idle_ns;
     bool verify, compare, keep_overridable, energy;
@@ -73,6 +76,13 @@ static const struct cli_option run_options[] = {
     {"idle", 0, CLI_SECONDS, "SECONDS",
      "With --energy: how long the idle box is measured before the run (default 3).", NULL,
      offsetof(struct run_values, idle_ns), 0, 0},
+    {"timeline", 0, CLI_FILE, "FILE",
+     "Write what every processor did and what waited: FILE.json for ui.perfetto.dev, FILE.svg as a "
+     "picture.",
+     NULL, offsetof(struct run_values, timeline), 0, 0},
+    {"executor", 0, CLI_TEXT, "NAME",
+     "native (default), or starpu, starpu:dmda, starpu:eager, …: StarPU chooses the processors.",
+     NULL, offsetof(struct run_values, executor), 0, 0},
     {"model", 'm', CLI_FILE, "FILE", "The model of a plan, if it has moved.", NULL,
      offsetof(struct run_values, model), 0, 0},
     {"seed", 0, CLI_COUNT, "N", "Seed of random inputs (default 0).", NULL,
@@ -94,6 +104,7 @@ struct run {
     struct run_results results;
     struct run_labels labels;
     struct run_energy energy;
+    struct run_timeline timeline;
     struct mly_measure_result measured;
     struct run_verdict verdict;
     struct run_contender contenders[3];
@@ -181,8 +192,12 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
 {
     const struct run_values *given = run->given;
     struct cli_progress progress;
-    struct mly_engine_options options = {.ordered = true};
-    enum mly_status status = mly_engine_create(run->model, run->plan, &options, &run->engine, err);
+    enum mly_status status = run_timeline_open(&run->timeline, given->timeline, run->plan, err);
+    if (status != MLY_OK)
+        return status;
+    struct mly_engine_options options = {
+        .ordered = true, .executor = given->executor, .timeline = run->timeline.timeline};
+    status = mly_engine_create(run->model, run->plan, &options, &run->engine, err);
     if (status != MLY_OK)
         return status;
     /* The sessions are open and the workers asleep: what the box takes when nobody asks. */
@@ -214,6 +229,12 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     if (given->energy)
         run_energy_end(&run->energy);
     run->interrupted = status == MLY_E_CANCELLED;
+    if (status == MLY_OK || run->interrupted) {
+        struct mly_error why;
+        enum mly_status saved = run_timeline_save(&run->timeline, &why);
+        if (saved != MLY_OK)
+            return mly_error_set(err, saved, "%s", why.message);
+    }
     return status;
 }
 
@@ -298,6 +319,7 @@ static int report_json(const struct run *run)
         put_measured(&json, &run->measured);
     if (run->given->energy)
         run_energy_put(&run->energy, run->measured.samples, &json);
+    run_timeline_put(&run->timeline, &json);
     enum mly_status status = MLY_OK;
     if (run->given->top && !run->given->compare)
         status = run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
@@ -392,6 +414,8 @@ static int report_text(const struct run *run)
                run->verdict.max_absolute, run->verdict.max_relative, run->verdict.tolerance,
                run->verdict.output, (unsigned long long)run->verdict.sample,
                (unsigned long long)run->verdict.compared, run->verdict.ok ? "equal" : "DIFFERENT");
+    if (!run->common->quiet)
+        run_timeline_print(&run->timeline);
     if (run->given->output && !run->common->quiet)
         printf("results written to %s\n", run->given->output);
     return cli_finish_output();
@@ -432,6 +456,7 @@ static void close_run(struct run *run)
     run_inputs_fini(&run->inputs);
     run_labels_fini(&run->labels);
     run_energy_fini(&run->energy);
+    run_timeline_close(&run->timeline);
     cli_dims_fini(&run->dims);
     mly_plan_destroy(run->plan);
     mly_model_destroy(run->model);
@@ -447,9 +472,13 @@ static enum mly_status check_options(const struct run_values *given, struct mly_
     if (given->compare && given->energy)
         return mly_error_set(err, MLY_E_INVALID,
                              "--compare measures speed only: run --energy without it");
+    if (given->compare && (given->timeline || given->executor))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--compare runs several engines: run --timeline and --executor "
+                             "without it");
     if (!given->energy && (given->energy_of || given->idle_ns))
         return mly_error_set(err, MLY_E_INVALID, "--energy-of and --idle belong to --energy");
-    return MLY_OK;
+    return run_timeline_check(given->timeline, err);
 }
 
 static int run_run(const struct cli_common *common, const void *values, char **operands,
@@ -483,7 +512,8 @@ const struct cli_command cli_command_run = {
                    "compares speed with them.",
     .examples = "  motley run googlenet.plan.json --count 200\n  motley run mnist.onnx --input "
                 "digit.png --preprocess mnist --top 3\n"
-                "  motley run model.onnx --input x.npy --output y.npy --verify\n  motley run "
+                "  motley run googlenet.plan.json --count 200 --timeline run.svg\n  motley run "
+                "model.onnx --input x.npy --output y.npy --verify\n  motley run "
                 "googlenet.onnx --compare\n",
     .options = run_options,
     .option_count = sizeof run_options / sizeof run_options[0],
