@@ -7,7 +7,10 @@
  * 2. A run checks the inputs, then binds those tensors that are not the ones of the run before.
  * 3. An output with memory is bound if its shape is known, from the caller or by 1.; if not, the
  *    runtime gives memory of its own and the result is copied, the one case of a copy. An output
- *    without memory is the runtime's, and the caller becomes its owner.
+ *    without memory gets a block that an earlier result has left (ort_results.c) if its shape is
+ *    known by 1., else memory of the runtime; the caller becomes its owner.
+ * 4. A model's file may be wrong about its outputs' shapes. A run that fails with blocks is done
+ *    again without, and if that succeeds the session uses none any more.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -170,9 +173,12 @@ enum mly_status mly__ort_bind_ports(struct mly__ort_session *s, struct mly_error
     s->bound_outputs = mly_alloc_array(out, sizeof *s->bound_outputs);
     s->results = mly_alloc_array(out, sizeof *s->results);
     s->is_preset = mly_alloc_array(out, sizeof *s->is_preset);
+    s->blocks = mly_alloc_array(out, sizeof *s->blocks);
+    s->result_pool = mly__ort_results_create(s->segment->output_count);
     enum mly_status status = MLY_OK;
     if (!names || !s->inputs || !s->input_is_optional || !s->bound_inputs || !s->outputs ||
-        !s->output_source || !s->bound_outputs || !s->results || !s->is_preset)
+        !s->output_source || !s->bound_outputs || !s->results || !s->is_preset || !s->blocks ||
+        !s->result_pool)
         status = mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
     s->info.inputs = s->inputs;
     s->info.outputs = s->outputs;
@@ -214,6 +220,8 @@ void mly__ort_unbind(struct mly__ort_session *s)
     mly_free(s->bound_outputs);
     mly_free(s->results);
     mly_free(s->is_preset);
+    mly_free(s->blocks);
+    mly__ort_results_close(s->result_pool);
 }
 
 /* --- 2. and 3. --- */
@@ -358,12 +366,58 @@ static enum mly_status check_output(const struct mly_session_port *port,
     return status;
 }
 
+/* Binds memory of that shape unless it is bound. */
+static enum mly_status bind_memory(struct mly__ort_session *s, uint32_t i,
+                                   const struct mly_tensor *memory, const struct mly_shape *shape,
+                                   size_t bytes, struct mly_error *err)
+{
+    const OrtApi *api = s->ort->api;
+    struct mly__bound *bound = &s->bound_outputs[i];
+    OrtValue *value = NULL;
+    s->is_preset[i] = true;
+    if (is_bound(bound, memory, shape, bytes))
+        return MLY_OK;
+    enum mly_status status = wrap(s->ort, memory, shape, bytes, &value, err);
+    if (status == MLY_OK)
+        status =
+            mly__ort_check(s->ort, api->BindOutput(s->binding, s->outputs[i].name, value), err);
+    drop(s, bound);
+    if (status != MLY_OK) {
+        if (value)
+            api->ReleaseValue(value);
+        return status;
+    }
+    *bound = (struct mly__bound){
+        .value = value, .data = memory->data, .size_bytes = bytes, .shape = *shape};
+    return MLY_OK;
+}
+
+/* True if the output has a block now: its shape follows from the inputs alone. */
+static enum mly_status bind_block(struct mly__ort_session *s, uint32_t i,
+                                  const struct mly_tensor *inputs, bool *has_block,
+                                  struct mly_error *err)
+{
+    const struct mly_shape unknown = {.rank = -1};
+    const struct mly_shape shape = expect_shape(s, i, inputs, &unknown);
+    size_t bytes = 0;
+    *has_block = false;
+    if (s->no_blocks || !mly_shape_is_known(&shape) ||
+        mly_shape_bytes(s->outputs[i].dtype, &shape, &bytes, NULL) != MLY_OK || bytes == 0)
+        return MLY_OK;
+    s->blocks[i] = mly__ort_block_take(s->result_pool, i, bytes);
+    if (!s->blocks[i])
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for output '%.200s' (%zu bytes)",
+                             s->outputs[i].name, bytes);
+    *has_block = true;
+    const struct mly_tensor memory = {.dtype = s->outputs[i].dtype,
+                                      .data = mly__ort_block_data(s->blocks[i])};
+    return bind_memory(s, i, &memory, &shape, bytes, err);
+}
+
 static enum mly_status bind_output(struct mly__ort_session *s, uint32_t i,
                                    const struct mly_tensor *inputs, struct mly_tensor *given,
                                    struct mly_error *err)
 {
-    const OrtApi *api = s->ort->api;
-    struct mly__bound *bound = &s->bound_outputs[i];
     s->is_preset[i] = false;
     if (given->data) {
         size_t bytes = 0;
@@ -371,29 +425,17 @@ static enum mly_status bind_output(struct mly__ort_session *s, uint32_t i,
         enum mly_status status = check_output(&s->outputs[i], given, &shape, &bytes, err);
         if (status != MLY_OK)
             return status;
-        if (mly_shape_is_known(&shape) && bytes > 0) {
-            s->is_preset[i] = true;
-            if (is_bound(bound, given, &shape, bytes))
-                return MLY_OK;
-            OrtValue *value = NULL;
-            status = wrap(s->ort, given, &shape, bytes, &value, err);
-            if (status == MLY_OK)
-                status = mly__ort_check(
-                    s->ort, api->BindOutput(s->binding, s->outputs[i].name, value), err);
-            drop(s, bound);
-            if (status != MLY_OK) {
-                if (value)
-                    api->ReleaseValue(value);
-                return status;
-            }
-            *bound = (struct mly__bound){
-                .value = value, .data = given->data, .size_bytes = bytes, .shape = shape};
-            return MLY_OK;
-        }
+        if (mly_shape_is_known(&shape) && bytes > 0)
+            return bind_memory(s, i, given, &shape, bytes, err);
+    } else {
+        bool has_block;
+        enum mly_status status = bind_block(s, i, inputs, &has_block, err);
+        if (status != MLY_OK || has_block)
+            return status;
     }
-    drop(s, bound);
+    drop(s, &s->bound_outputs[i]);
     return mly__ort_check(
-        s->ort, api->BindOutputToDevice(s->binding, s->outputs[i].name, s->ort->cpu), err);
+        s->ort, s->ort->api->BindOutputToDevice(s->binding, s->outputs[i].name, s->ort->cpu), err);
 }
 
 static void release_value(void *owner)
@@ -452,6 +494,33 @@ static enum mly_status deliver(struct mly__ort_session *s, uint32_t i, struct ml
     return MLY_OK;
 }
 
+/* Blocks that no result has become go back. */
+static void drop_blocks(struct mly__ort_session *s)
+{
+    for (uint32_t i = 0; i < s->info.output_count; i++) {
+        if (s->blocks[i])
+            mly__ort_block_release(s->blocks[i]);
+        s->blocks[i] = NULL;
+    }
+}
+
+/* Where a block was used, it is the result's memory now. */
+static void hand_out_blocks(struct mly__ort_session *s, struct mly_tensor *outputs)
+{
+    for (uint32_t i = 0; i < s->info.output_count; i++) {
+        if (!s->blocks[i])
+            continue;
+        mly_tensor_fini(&outputs[i]);
+        outputs[i] = (struct mly_tensor){.dtype = s->outputs[i].dtype,
+                                         .shape = s->bound_outputs[i].shape,
+                                         .data = mly__ort_block_data(s->blocks[i]),
+                                         .size_bytes = s->bound_outputs[i].size_bytes,
+                                         .release = mly__ort_block_release,
+                                         .owner = s->blocks[i]};
+        s->blocks[i] = NULL;
+    }
+}
+
 static enum mly_status collect(struct mly__ort_session *s, struct mly_tensor *outputs,
                                struct mly_error *err)
 {
@@ -460,12 +529,13 @@ static enum mly_status collect(struct mly__ort_session *s, struct mly_tensor *ou
     size_t count = 0;
     bool any = false;
     for (uint32_t i = 0; i < s->info.output_count; i++) {
-        if (s->is_preset[i]) {
+        if (s->is_preset[i] && !s->blocks[i]) {
             outputs[i].shape = s->bound_outputs[i].shape;
             outputs[i].size_bytes = s->bound_outputs[i].size_bytes;
         }
         any = any || !s->is_preset[i];
     }
+    hand_out_blocks(s, outputs);
     if (!any)
         return MLY_OK;
     enum mly_status status = mly__ort_check(
@@ -517,30 +587,54 @@ static bool end(struct mly__ort_session *s)
     return terminated;
 }
 
+static void unbind_outputs(struct mly__ort_session *s)
+{
+    s->ort->api->ClearBoundOutputs(s->binding);
+    for (uint32_t i = 0; i < s->info.output_count; i++)
+        drop(s, &s->bound_outputs[i]);
+    drop_blocks(s);
+}
+
+/* *has_run: the runtime was asked. *with_blocks: it was given some. */
+static enum mly_status attempt(struct mly__ort_session *s, const struct mly_tensor *inputs,
+                               struct mly_tensor *outputs, bool *has_run, bool *with_blocks,
+                               struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    *has_run = *with_blocks = false;
+    /* All or none: the binding's order of outputs is the order in which they were first bound. */
+    for (uint32_t i = 0; status == MLY_OK && i < s->info.output_count; i++) {
+        status = bind_output(s, i, inputs, &outputs[i], err);
+        *with_blocks |= s->blocks[i] != NULL;
+    }
+    if (status == MLY_OK) {
+        *has_run = true;
+        begin(s);
+        status = mly__ort_check(
+            s->ort, s->ort->api->RunWithBinding(s->session, s->run_options, s->binding), err);
+        if (end(s) && status != MLY_OK)
+            status = mly_error_set(err, MLY_E_CANCELLED, "the run was cancelled");
+    }
+    if (status != MLY_OK)
+        unbind_outputs(s);
+    return status;
+}
+
 enum mly_status mly__ort_run(mly_session *session, const struct mly_tensor *inputs,
                              struct mly_tensor *outputs, struct mly_error *err)
 {
     struct mly__ort_session *s = mly__ort_session_of(session);
+    bool has_run, with_blocks;
     enum mly_status status = bind_inputs(s, inputs, err);
-    /* All or none: the binding's order of outputs is the order in which they were first bound. */
-    for (uint32_t i = 0; status == MLY_OK && i < s->info.output_count; i++)
-        status = bind_output(s, i, inputs, &outputs[i], err);
     if (status != MLY_OK) {
-        s->ort->api->ClearBoundOutputs(s->binding);
-        for (uint32_t i = 0; i < s->info.output_count; i++)
-            drop(s, &s->bound_outputs[i]);
+        unbind_outputs(s);
         return status;
     }
-    begin(s);
-    status = mly__ort_check(
-        s->ort, s->ort->api->RunWithBinding(s->session, s->run_options, s->binding), err);
-    if (end(s) && status != MLY_OK)
-        status = mly_error_set(err, MLY_E_CANCELLED, "the run was cancelled");
-    if (status != MLY_OK) {
-        s->ort->api->ClearBoundOutputs(s->binding);
-        for (uint32_t i = 0; i < s->info.output_count; i++)
-            drop(s, &s->bound_outputs[i]);
-        return status;
+    status = attempt(s, inputs, outputs, &has_run, &with_blocks, err);
+    if (status != MLY_OK && status != MLY_E_CANCELLED && has_run && with_blocks) { /* (4) */
+        s->no_blocks = true;
+        status = attempt(s, inputs, outputs, &has_run, &with_blocks, err);
+        s->no_blocks = status == MLY_OK;
     }
-    return collect(s, outputs, err);
+    return status == MLY_OK ? collect(s, outputs, err) : status;
 }

@@ -39,8 +39,11 @@ struct mly__ort_session {
     struct mly__dim_source *output_source; /* [outputs][MLY_RANK_MAX] */
     struct mly__bound *bound_inputs;
     struct mly__bound *bound_outputs;
-    struct mly_tensor *results; /* [outputs] scratch of one run */
-    bool *is_preset;            /* [outputs] scratch of one run */
+    struct mly_tensor *results;           /* [outputs] scratch of one run */
+    bool *is_preset;                      /* [outputs] scratch of one run */
+    struct mly__ort_block **blocks;       /* [outputs] of one run; NULL where none is used */
+    struct mly__ort_results *result_pool; /* memory for results that callers bring none for */
+    bool no_blocks; /* the model's file is wrong about its outputs' shapes: the runtime's memory */
 
     const mly_model *model;            /* borrowed */
     const struct mly_segment *segment; /* borrowed */
@@ -102,6 +105,16 @@ enum mly_status mly__ort_bind_ports(struct mly__ort_session *session,
 void mly__ort_unbind(struct mly__ort_session *session);
 enum mly_status mly__ort_run(mly_session *session, const struct mly_tensor *inputs,
                              struct mly_tensor *outputs, struct mly_error *err) MLY_MUST_CHECK;
+
+/* ort_results.c: memory of results, used again. Blocks may be released by any thread, also after
+ * close. */
+struct mly__ort_results *mly__ort_results_create(uint32_t output_count); /* NULL: no memory */
+void mly__ort_results_close(struct mly__ort_results *results);           /* NULL is fine */
+/* A block of at least so many bytes for that output, by one thread at a time; NULL: no memory. */
+struct mly__ort_block *mly__ort_block_take(struct mly__ort_results *results, uint32_t output,
+                                           size_t bytes);
+void *mly__ort_block_data(const struct mly__ort_block *block);
+void mly__ort_block_release(void *block);
 
 /* ort_profile.c */
 enum mly_status mly__ort_profile_begin(struct mly__ort_session *session, OrtSessionOptions *options,

@@ -54,6 +54,7 @@ void mly_queue_destroy(mly_queue *queue)
 enum mly_status mly_queue_push(mly_queue *queue, void *item, bool wait)
 {
     enum mly_status status = MLY_OK;
+    bool wakes = false;
     pthread_mutex_lock(&queue->lock);
     while (wait && !queue->closed && queue->length == queue->capacity) {
         queue->givers++;
@@ -67,10 +68,11 @@ enum mly_status mly_queue_push(mly_queue *queue, void *item, bool wait)
     } else {
         queue->items[(queue->first + queue->length) % queue->capacity] = item;
         queue->length++;
-        if (queue->takers > 0 && queue->length >= queue->wanted)
-            pthread_cond_signal(&queue->not_empty);
+        wakes = queue->takers > 0 && queue->length >= queue->wanted;
     }
     pthread_mutex_unlock(&queue->lock);
+    if (wakes) /* without the lock, which the taker wants first of all */
+        pthread_cond_signal(&queue->not_empty);
     return status;
 }
 
@@ -97,7 +99,7 @@ static bool wait_for_items(mly_queue *queue, size_t least, int64_t deadline_ns)
 enum mly_status mly_queue_pop(mly_queue *queue, size_t least, int64_t deadline_ns, void **item)
 {
     enum mly_status status = MLY_OK;
-    bool in_time = true;
+    bool in_time = deadline_ns != 0; /* which is over, and nobody need ask the kernel */
     pthread_mutex_lock(&queue->lock);
     while (in_time && !queue->closed && queue->length < least)
         in_time = wait_for_items(queue, least, deadline_ns);

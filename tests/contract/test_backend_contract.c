@@ -377,6 +377,29 @@ static void stops_when_cancelled(void **state)
     }
 }
 
+static void a_cancel_while_nothing_runs_changes_nothing(void **state)
+{
+    (void)state;
+    const struct mly_session_options options = rig_options(1);
+    for_each_member(ops)
+    {
+        if (!ops->cancel)
+            continue;
+        mly_session *session = open_session(ops, &options);
+        const struct mly_session_info *info = ops->info(session);
+        struct mly_tensor *inputs = rig_inputs(info, 1, 1);
+        for (int i = 0; i < 3; i++) { /* before the first run, and between runs */
+            struct mly_tensor *outputs = rig_outputs(info);
+            ops->cancel(session);
+            ops->cancel(session);
+            expect_ok(ops->run(session, inputs, outputs, &err), err);
+            tensors_free(outputs, info->output_count);
+        }
+        tensors_free(inputs, info->input_count);
+        ops->close(session);
+    }
+}
+
 static void refuses_options_that_cannot_be(void **state)
 {
     (void)state;
@@ -593,6 +616,7 @@ int main(void)
         cmocka_unit_test(takes_batches_of_any_size),
         cmocka_unit_test(runs_on_any_thread_and_several_sessions_at_once),
         cmocka_unit_test(stops_when_cancelled),
+        cmocka_unit_test(a_cancel_while_nothing_runs_changes_nothing),
         cmocka_unit_test(refuses_options_that_cannot_be),
         cmocka_unit_test(runs_with_every_kind_of_threads),
         cmocka_unit_test(agrees_with_what_others_computed),

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "support/backend_rig.h"
 #include "unit/test_model_wire.h"
 
@@ -392,6 +393,68 @@ static void outputs_may_have_any_size(void **state)
     rig_free(&rig);
 }
 
+/* A file that says 3 where the run says otherwise: results are what the run says. */
+static void files_may_be_wrong_about_sizes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct wire graph = {0};
+    const struct mly_session_options options = rig_options(1);
+    mly_session *session = NULL;
+    wire_put(&graph, GRAPH_NODE, onnx_node("NonZero", "nz", "x", "y"));
+    wire_put(&graph, GRAPH_INPUT, onnx_value("x", F32, "8"));
+    wire_put(&graph, GRAPH_OUTPUT, onnx_value("y", I64, "1 3"));
+    const char *path = scratch_path(scratch, "wrong-size.onnx");
+    wire_save(onnx_model(graph), path);
+    rig_load(&rig, path);
+    expect_ok(ops->open(rig.model, &rig.whole, &options, &session, &err), err);
+    struct mly_tensor *inputs = rig_inputs(ops->info(session), 1, 1);
+    static const int sizes[] = {3, 3, 5, 3, 1, 8};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (int k = 0; k < 8; k++)
+            ((float *)inputs[0].data)[k] = k < sizes[i] ? 1.0f : 0.0f;
+        struct mly_tensor result = {0};
+        expect_ok(ops->run(session, inputs, &result, &err), err);
+        assert_int_equal(result.shape.dims[1], sizes[i]);
+        for (int k = 0; k < sizes[i]; k++)
+            assert_int_equal(((int64_t *)result.data)[k], k);
+        mly_tensor_fini(&result);
+    }
+    tensors_free(inputs, 1);
+    ops->close(session);
+    rig_free(&rig);
+}
+
+/* --- memory of results --- */
+
+static void memory_of_results_is_used_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    const struct mly_session_options options = rig_options(1);
+    mly_session *session = NULL;
+    struct mly_tensor first = {0}, second = {0}, third = {0};
+    rig_load(&rig, rig_zoo(scratch, "squeezenet"));
+    expect_ok(ops->open(rig.model, &rig.whole, &options, &session, &err), err);
+    struct mly_tensor *inputs = rig_inputs(ops->info(session), 1, 1);
+    expect_ok(ops->run(session, inputs, &first, &err), err);
+    expect_ok(ops->run(session, inputs, &second, &err), err);
+    assert_ptr_not_equal(first.data, second.data);
+    const void *memory = first.data;
+    mly_tensor_fini(&first);
+    uint64_t before = mly_alloc_count();
+    expect_ok(ops->run(session, inputs, &third, &err), err);
+    assert_int_equal(mly_alloc_count(), before);
+    assert_ptr_equal(third.data, memory);
+    assert_true(tensors_close(&third, &second, 0, 0));
+    tensors_free(inputs, 1);
+    ops->close(session); /* what is held stays valid */
+    assert_true(tensors_close(&third, &second, 0, 0));
+    mly_tensor_fini(&second);
+    mly_tensor_fini(&third);
+    rig_free(&rig);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2)
@@ -405,6 +468,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(notes_times_in_a_writable_folder_only),
         cmocka_unit_test(overridable_inputs_have_their_default),
         cmocka_unit_test(outputs_may_have_any_size),
+        cmocka_unit_test(files_may_be_wrong_about_sizes),
+        cmocka_unit_test(memory_of_results_is_used_again),
     };
     return cmocka_run_group_tests_name("ONNX Runtime", tests, group_setup, group_teardown);
 }

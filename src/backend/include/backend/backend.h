@@ -83,7 +83,8 @@ struct mly_backend_ops {
      * Runs once, on the calling thread and the session's own threads. inputs[input_count] are borrowed for the
      * call, dense, in the session's order; types and ranks are checked (MLY_E_MISMATCH names the input).
      * outputs[output_count]: with data set, the result is written there without a copy (MLY_E_MISMATCH
-     * if type, shape or size differ; dims of -1 in outputs[i].shape take the result's); with data NULL the back end provides memory and sets release/owner.
+     * if type, shape or size differ; dims of -1 in outputs[i].shape take the result's); with data NULL the back end provides memory and sets release/owner
+     * (release may be called by any thread).
      * Not thread-safe per session; different sessions run at once.
      */
     enum mly_status (*run)(mly_session *session, const struct mly_tensor *inputs,
@@ -92,7 +93,8 @@ struct mly_backend_ops {
     const struct mly_session_info *(*info)(const mly_session *session);
 
     /* Optional. */
-    /* Asks a run in progress (from another thread) to stop soon; that run returns MLY_E_CANCELLED. */
+    /* Asks a run in progress (from another thread) to stop soon; that run returns MLY_E_CANCELLED. While none is, it does
+     * nothing: the next run is not affected. */
     void (*cancel)(mly_session *session);
     /* Per-node times since open; the session must have been opened with profile_nodes; ends profiling. */
     enum mly_status (*node_times)(mly_session *session, struct mly_node_times *out,
