@@ -2,21 +2,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices_modelled.h"
 #include "internal.h"
 #include "sensors.h"
 
 struct devices_values {
     const char *devices;
     const char *topology;
+    bool modelled;
 };
 
 static const struct cli_option devices_options[] = {
     {"devices", 'd', CLI_TEXT, "SPEC",
-     "Show only these, as other commands would use them: cpu, cpu:0-3, cpu:groups=2, cpu:by=numa.",
+     "Show only these, as other commands would use them: cpu, cpu:0-3, cpu:groups=2, cpu:by=numa, "
+     "or modelled ones, p100 or edgetpu-pcie*4.",
      NULL, offsetof(struct devices_values, devices), 0, 0},
     {"topology", 0, CLI_TEXT, "TEXT",
      "A synthetic box in hwloc's notation instead of this one, such as 'package:2 core:16 pu:2'.",
      NULL, offsetof(struct devices_values, topology), 0, 0},
+    {"modelled", 0, CLI_FLAG, NULL,
+     "Instead of this box, list the processors that device files describe (with NAME that one, "
+     "every "
+     "constant with its source).",
+     NULL, offsetof(struct devices_values, modelled), 0, 0},
 };
 
 static void put_processor(struct mly_json_writer *json, const struct mly_processor *processor)
@@ -25,6 +33,7 @@ static void put_processor(struct mly_json_writer *json, const struct mly_process
     mly_json_put_string(json, "id", processor->id);
     mly_json_put_string(json, "kind", processor->kind);
     mly_json_put_bool(json, "usable", processor->usable);
+    mly_json_put_bool(json, "modelled", processor->modelled);
     mly_json_put_string(json, "reason", processor->usable ? NULL : processor->reason);
     mly_json_put_string(json, "description", processor->description);
     mly_json_begin_array(json, "cpus");
@@ -70,6 +79,8 @@ static int print_json(const struct mly_machine_info *info, const struct mly_proc
 /* What is there but cannot be used is not absent: its reason says so. */
 static const char *state_of(const struct mly_processor *processor)
 {
+    if (processor->modelled)
+        return "modelled";
     if (processor->usable)
         return "usable";
     return strncmp(processor->reason, "absent", strlen("absent")) == 0 ? "absent" : "unusable";
@@ -117,10 +128,19 @@ static void print_text(const struct mly_machine_info *info, const struct mly_pro
 static int run_devices(const struct cli_common *common, const void *values, char **operands,
                        size_t operand_count)
 {
-    (void)operands;
-    (void)operand_count;
     const struct devices_values *given = values;
     struct mly_error err = {0};
+    if (given->modelled && !given->devices && !given->topology)
+        return cli_devices_modelled(common, operand_count ? operands[0] : NULL);
+    if (given->modelled || operand_count) {
+        (void)mly_error_set(&err, MLY_E_INVALID,
+                            given->modelled
+                                ? "--modelled lists what is not here; -d and --topology "
+                                  "do not go with it"
+                                : "'%s': a name goes with --modelled only",
+                            operand_count ? operands[0] : "");
+        return cli_usage(&err);
+    }
     mly_machine *machine = NULL;
     struct mly_processor_list list = {0};
     mly_sensors *sensors = NULL;
@@ -155,7 +175,7 @@ static int run_devices(const struct cli_common *common, const void *values, char
 
 const struct cli_command cli_command_devices = {
     .name = "devices",
-    .operands = "",
+    .operands = "[NAME]",
     .summary = "what this box has, what is absent and why",
     .description =
         "Prints the box as motley sees it: packages, NUMA nodes, caches and the cores "
@@ -163,9 +183,11 @@ const struct cli_command cli_command_devices = {
         "(a container's limits count), the processors that a plan can use, the sensors of "
         "energy and temperature, and for each that is absent the reason.",
     .examples = "  motley devices\n  motley devices -d cpu:groups=2\n  motley devices --topology "
-                "'package:2 core:16 pu:2' -d cpu:by=package\n",
+                "'package:2 core:16 pu:2' -d cpu:by=package\n  motley devices --modelled\n  motley "
+                "devices --modelled edgetpu-pcie\n",
     .options = devices_options,
     .option_count = sizeof devices_options / sizeof devices_options[0],
     .values_bytes = sizeof(struct devices_values),
+    .max_operands = 1,
     .run = run_devices,
 };
