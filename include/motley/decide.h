@@ -14,10 +14,16 @@ MLY_BEGIN_DECLS
 
 /* Zeroed: most samples per second, everything else motley's choice. */
 struct mly_decide_options {
-    const char *planner; /* borrowed for the call: "auto", "single" or "groups"; NULL: "auto" */
+    const char *planner; /* borrowed for the call: "auto", "pipeline", …; NULL: "auto" */
     enum mly_objective objective;
+    double rate_per_s; /* samples that arrive, with MLY_OBJECTIVE_LATENCY_AT_RATE */
     uint32_t batch;    /* samples per batch; 0: motley chooses */
     uint32_t groups;   /* core groups; 0: motley chooses */
+    /*
+     * Processors that the plan may use, as mly_machine_select gives them; borrowed for the call. NULL:
+     * the machine's cores. Of modelled ones nothing is measured.
+     */
+    const struct mly_processor_list *processors;
     int64_t budget_ns; /* time that measuring may take; 0: 40 s */
     bool again;        /* measure anew even if measurements are stored */
     /*

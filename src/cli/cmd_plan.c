@@ -1,4 +1,6 @@
 /* motley plan: decides how to run a model on this box, and says why. */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -15,6 +17,7 @@ struct plan_values {
     const char *planner;
     const char *output;
     struct cli_texts dims;
+    const char *rate;
     uint64_t batch;
     int64_t budget_ns;
     bool again;
@@ -23,16 +26,21 @@ struct plan_values {
 };
 
 static const struct cli_option plan_options[] = {
-    {"devices", 'd', CLI_TEXT, "SPEC", "Processors to use: cpu (default), cpu:0-3, cpu:groups=2.",
-     NULL, offsetof(struct plan_values, devices), 0, 0},
+    {"devices", 'd', CLI_TEXT, "SPEC",
+     "Processors to use: cpu (default), cpu:0-3, cpu:groups=2, cpu,p100, edgetpu-pcie*4.", NULL,
+     offsetof(struct plan_values, devices), 0, 0},
     {"objective", 0, CLI_TEXT, "WHAT",
-     "throughput (default): most samples per second; latency: least time of one batch.",
-     "throughput latency", offsetof(struct plan_values, objective), 0, 0},
+     "throughput (default): most samples per second; latency: least time of one batch; "
+     "latency-at-rate: least time of a sample at --rate; energy: least of a sample.",
+     "throughput latency latency-at-rate energy", offsetof(struct plan_values, objective), 0, 0},
     {"batch", 'b', CLI_COUNT, "N", "Use this batch size (default: motley chooses).", NULL,
      offsetof(struct plan_values, batch), 1, 65536},
     CLI_OPTION_DIM(offsetof(struct plan_values, dims)),
-    {"planner", 0, CLI_TEXT, "NAME", "auto (default: all that fit, best wins), single, groups.",
-     NULL, offsetof(struct plan_values, planner), 0, 0},
+    {"rate", 0, CLI_TEXT, "R", "Samples that arrive per second; with it latency-at-rate is meant.",
+     NULL, offsetof(struct plan_values, rate), 0, 0},
+    {"planner", 0, CLI_TEXT, "NAME",
+     "auto (default: all that fit, best wins), single, groups, pipeline, exact.", NULL,
+     offsetof(struct plan_values, planner), 0, 0},
     {"output", 'o', CLI_FILE, "FILE", "Write the plan there (FILE.plan.json).", NULL,
      offsetof(struct plan_values, output), 0, 0},
     {"explain", 0, CLI_FLAG, NULL, "Print every candidate, not only the best ones.", NULL,
@@ -70,10 +78,45 @@ static enum mly_status check_dims(const char *path, const mly_cost_table *costs,
     return status;
 }
 
+/* What the plan is to be best at. */
+struct aim {
+    enum mly_objective objective;
+    double rate_per_s;
+};
+
+/* A rate without an objective says which is meant. */
+static enum mly_status read_aim(const struct plan_values *given, struct aim *out,
+                                struct mly_error *err)
+{
+    struct aim aim = {.objective =
+                          given->rate ? MLY_OBJECTIVE_LATENCY_AT_RATE : MLY_OBJECTIVE_THROUGHPUT};
+    enum mly_status status =
+        given->objective ? mly_objective_parse(given->objective, &aim.objective, err) : MLY_OK;
+    if (status != MLY_OK)
+        return status;
+    if (given->rate) {
+        char *end = NULL;
+        aim.rate_per_s = strtod(given->rate, &end);
+        if (*end != '\0' || !(aim.rate_per_s > 0 && aim.rate_per_s <= 1e12))
+            return mly_error_set(err, MLY_E_INVALID,
+                                 "--rate %.60s: a number of samples per second above 0 is needed",
+                                 given->rate);
+    }
+    if ((aim.objective == MLY_OBJECTIVE_LATENCY_AT_RATE) != (aim.rate_per_s > 0))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "the objective latency-at-rate and --rate belong together");
+    *out = aim;
+    return MLY_OK;
+}
+
+static const struct mly_processor_list *processors_of(const struct cli_box *box)
+{
+    return box->processors.count ? &box->processors : NULL;
+}
+
 static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
                                       const struct cli_dims *dims, const mly_model *model,
-                                      enum mly_objective objective, mly_plan **out,
-                                      struct mly_error *err)
+                                      const struct aim *aim, mly_plan **out, struct mly_error *err)
 {
     mly_cost_table *costs = NULL;
     enum mly_status status = mly_cost_table_load(given->costs, &costs, err);
@@ -82,9 +125,11 @@ static enum mly_status plan_from_file(const struct plan_values *given, const str
     struct mly_plan_request request = {.model = model,
                                        .machine = box->machine,
                                        .costs = costs,
-                                       .objective = objective,
+                                       .objective = aim->objective,
                                        .batch = (uint32_t)given->batch,
-                                       .groups = box->groups};
+                                       .groups = box->groups,
+                                       .processors = processors_of(box),
+                                       .rate_per_s = aim->rate_per_s};
     const char *hash = NULL;
     status = mly_model_hash(model, &hash, err);
     if (status == MLY_OK && strcmp(hash, mly_cost_table_identity(costs)->model_hash) != 0)
@@ -105,18 +150,19 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
                                  const struct cli_box *box, const struct cli_dims *dims,
                                  mly_model *model, mly_plan **out, struct mly_error *err)
 {
-    enum mly_objective objective = MLY_OBJECTIVE_THROUGHPUT;
-    enum mly_status status =
-        given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
+    struct aim aim = {0};
+    enum mly_status status = read_aim(given, &aim, err);
     if (status != MLY_OK)
         return status;
     if (given->costs)
-        return plan_from_file(given, box, dims, model, objective, out, err);
+        return plan_from_file(given, box, dims, model, &aim, out, err);
     struct cli_measuring measuring;
     struct mly_decide_options options = {.planner = given->planner,
-                                         .objective = objective,
+                                         .objective = aim.objective,
+                                         .rate_per_s = aim.rate_per_s,
                                          .batch = (uint32_t)given->batch,
                                          .groups = box->groups,
+                                         .processors = processors_of(box),
                                          .budget_ns = given->budget_ns,
                                          .again = given->again,
                                          .dims = dims->items,
@@ -164,6 +210,29 @@ static void print_candidates(const mly_plan *plan, bool all)
         printf("(%u candidates in all: --explain)\n", plan->candidate_count);
 }
 
+/* Who had a turn, what it promised, how long it took. */
+static void print_runs(const mly_plan *plan)
+{
+    struct cli_table table;
+    char number[CLI_NUMBER_BYTES];
+    if (!plan->run_count)
+        return;
+    printf("\n");
+    cli_table_init(&table, "planner|>samples/s|>batch time|>took|result");
+    for (uint32_t i = 0; i < plan->run_count; i++) {
+        const struct mly_plan_run *run = &plan->runs[i];
+        cli_table_cell(&table, "%s", run->planner);
+        cli_table_cell(&table, "%s",
+                       run->made ? mly_rate_text(run->prediction.throughput_per_s, number) : "-");
+        cli_table_cell(&table, "%s",
+                       run->made ? cli_time(run->prediction.latency_ns, number) : "-");
+        cli_table_cell(&table, "%s", cli_time((double)run->elapsed_ns, number));
+        cli_table_cell(&table, "%s", run->reason);
+    }
+    cli_table_print(&table, stdout);
+    cli_table_fini(&table);
+}
+
 static int report(const struct cli_common *common, const struct plan_values *given,
                   const mly_plan *plan)
 {
@@ -183,13 +252,20 @@ static int report(const struct cli_common *common, const struct plan_values *giv
     mly_free(line);
     printf("why: %s\n", plan->why ? plan->why : "");
     char rate[MLY_RATE_TEXT_BYTES];
-    printf("predicted: %s samples/s, %s per batch of %u (%s)\n\n",
+    printf("predicted: %s samples/s, %s per batch of %u",
            mly_rate_text(plan->prediction.throughput_per_s, rate),
-           cli_time(plan->prediction.latency_ns, number), plan->batch,
-           plan->prediction.modelled   ? "modelled"
-           : plan->prediction.measured ? "from measurements of this configuration"
-                                       : "estimated");
+           cli_time(plan->prediction.latency_ns, number), plan->batch);
+    if (plan->prediction.loaded_latency_ns > 0 && isfinite(plan->prediction.loaded_latency_ns))
+        printf(", %s per sample at %.6g samples/s",
+               cli_time(plan->prediction.loaded_latency_ns, number), plan->rate_per_s);
+    if (plan->prediction.energy_j > 0)
+        printf(", %.4g mJ per sample", plan->prediction.energy_j * 1e3);
+    printf(" (%s)\n\n", plan->prediction.modelled   ? "modelled"
+                        : plan->prediction.measured ? "from measurements of this configuration"
+                                                    : "estimated");
     print_candidates(plan, given->explain);
+    if (given->explain)
+        print_runs(plan);
     if (given->output && !common->quiet)
         printf("\nwritten to %s\n", given->output);
     return cli_finish_output();

@@ -79,6 +79,8 @@ char *cli_time(double ns, char buffer[CLI_NUMBER_BYTES]);
 struct cli_box {
     mly_machine *machine;
     uint32_t groups; /* from -d cpu:groups=N; 0 when the user left it open */
+    /* What -d named, if that is more than equal core groups; else empty. */
+    struct mly_processor_list processors;
 };
 /*
  * Opens this box (or a synthetic one), restricted to the CPUs of `devices` (NULL: all that this
@@ -96,7 +98,7 @@ enum mly_status cli_parse_counts(const char *option, const char *text, uint32_t 
 
 /* The commands. */
 extern const struct cli_command cli_command_devices, cli_command_inspect, cli_command_zoo,
-    cli_command_split, cli_command_profile, cli_command_plan, cli_command_run, cli_command_cache,
+    cli_command_split, cli_command_profile, cli_command_plan, cli_command_run, cli_command_simulate, cli_command_cache,
     cli_command_help;
 
 #endif

@@ -25,6 +25,28 @@ static enum mly_status collect_cpus(const struct mly_processor_list *list, uint3
     return MLY_OK;
 }
 
+static bool is_core_group(const struct mly_processor *processor)
+{
+    return strcmp(processor->kind, "cpu") == 0 && !processor->modelled;
+}
+
+/* Core groups of one size are told by their number; everything else by name. */
+static bool are_equal_groups(const struct mly_processor_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!is_core_group(&list->items[i]) || list->items[i].cpu_count != list->items[0].cpu_count)
+            return false;
+    return true;
+}
+
+static uint32_t count_groups(const struct mly_processor_list *list)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < list->count; i++)
+        count += is_core_group(&list->items[i]);
+    return count;
+}
+
 /* Restricts the process to the selected CPUs and looks at the box again, as it is then. */
 static enum mly_status restrict_box(const char *devices, struct cli_box *box, struct mly_error *err)
 {
@@ -36,8 +58,8 @@ static enum mly_status restrict_box(const char *devices, struct cli_box *box, st
     if (status != MLY_OK)
         return mly_error_prefix(err, status, "-d %s", devices);
     if (list.count > 1 || strstr(devices, "groups="))
-        box->groups = (uint32_t)list.count;
-    if (mly_machine_info(box->machine)->synthetic)
+        box->groups = count_groups(&list);
+    if (mly_machine_info(box->machine)->synthetic || count_groups(&list) == 0)
         goto done;
     status = collect_cpus(&list, &cpus, &count, err);
     if (status == MLY_OK && count > 0)
@@ -50,7 +72,10 @@ static enum mly_status restrict_box(const char *devices, struct cli_box *box, st
     }
 done:
     mly_free(cpus);
-    mly_processor_list_fini(&list);
+    if (status == MLY_OK && !are_equal_groups(&list))
+        box->processors = list;
+    else
+        mly_processor_list_fini(&list);
     return status;
 }
 
@@ -62,7 +87,7 @@ enum mly_status cli_box_open(const char *devices, const char *topology, struct c
     if (status == MLY_OK && devices)
         status = restrict_box(devices, &box, err);
     if (status != MLY_OK) {
-        mly_machine_destroy(box.machine);
+        cli_box_close(&box);
         return status;
     }
     *out = box;
@@ -72,6 +97,7 @@ enum mly_status cli_box_open(const char *devices, const char *topology, struct c
 void cli_box_close(struct cli_box *box)
 {
     mly_machine_destroy(box->machine);
+    mly_processor_list_fini(&box->processors);
     *box = (struct cli_box){0};
 }
 

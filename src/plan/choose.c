@@ -21,12 +21,26 @@
 #define NOISE_MIN 0.01
 #define NOISE_MAX 0.02
 
+/* Turns samples per second into a score below that of any latency. */
+static const double overload_score = 1e-40;
+
 double mly__plan_score(const struct mly_prediction *prediction, enum mly_objective objective)
 {
     if (!prediction->known)
         return 0;
-    if (objective == MLY_OBJECTIVE_LATENCY)
+    switch (objective) {
+    case MLY_OBJECTIVE_LATENCY:
         return prediction->latency_ns > 0 ? 1 / prediction->latency_ns : 0;
+    case MLY_OBJECTIVE_LATENCY_AT_RATE:
+        /* Of plans that cannot keep up the fastest is the least bad; all that can are better. */
+        if (isinf(prediction->loaded_latency_ns))
+            return prediction->throughput_per_s * overload_score;
+        return prediction->loaded_latency_ns > 0 ? 1 / prediction->loaded_latency_ns : 0;
+    case MLY_OBJECTIVE_ENERGY:
+        return prediction->energy_j > 0 ? 1 / prediction->energy_j : 0;
+    case MLY_OBJECTIVE_THROUGHPUT:
+        break;
+    }
     return prediction->throughput_per_s;
 }
 

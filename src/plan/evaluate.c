@@ -4,16 +4,18 @@
  *   1. A whole model on processors that are run alike: the entry of just that configuration, as
  *      measured with all groups at work. Processors of several kinds: the sum of what each kind was
  *      measured to give by itself.
- *   2. Several segments: the time of a segment on a processor is its own entry's, else the sum of
- *      its nodes'. Replicas share a segment's batches in proportion to their speed, so each is busy
- *      1 / (sum of 1 / time) per batch. The busiest processor sets the throughput; the segments'
- *      times add up to the latency.
+ *   2. Several segments, or modelled processors: the time of a segment on a processor is what
+ *      problem_cost.c says, with the copies that its class of processors needs. Replicas share a
+ *      segment's batches in proportion to their speed, so each is busy 1 / (sum of 1 / period) per
+ *      batch. The busiest processor sets the throughput; the longest way through the segments is the
+ *      latency.
  */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "internal.h"
+#include "problem_private.h"
 
 static bool runs_alike(const struct mly_plan_processor *a, const struct mly_plan_processor *b)
 {
@@ -117,6 +119,10 @@ static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *mod
     struct mly_prediction sum = {.known = true, .measured = true};
     double weighted_latency = 0;
     uint32_t kinds = 0;
+    if (!costs)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "nothing was measured of %s: run `motley profile %s`",
+                             mly_plan_model_path(plan), mly_plan_model_path(plan));
     enum mly_status status = mly__plan_memory_whole(model, plan->batch, &memory, err);
     if (status)
         return status;
@@ -155,128 +161,239 @@ static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *mod
     return MLY_OK;
 }
 
-/* --- 2. several segments --- */
+/* --- 2. several segments, or processors that are not measured --- */
 
-/* A time with how sure it is. */
-struct estimate {
-    double ns;
-    double spread_ns; /* p90 - p10 */
-    bool modelled;
+/* What evaluating by segments works on. */
+struct evaluation {
+    const mly_plan *plan;
+    struct mly__problem *problem;
+    uint32_t *class_of;       /* by the plan's processor */
+    struct mly_stage *stages; /* by segment */
+    double *latency_ns;   /* by segment: input, execution and output, mean over its processors */
+    double *busy_ns;      /* by processor: of one batch */
+    double *finish_ns;    /* by segment: of one batch alone */
+    double *free_ns;      /* by processor: when it is free again */
+    uint32_t *segment_of; /* by node */
+    uint32_t *all_nodes;  /* for a segment that is the whole model */
+    struct mly_prediction sum;
+    double spread_ns;
+    bool host; /* some processor works in the host's memory */
+    double idle_w;
+    bool energy_known;
 };
 
-static enum mly_status estimate_entry(const mly_cost_table *costs, enum mly_cost_scope scope,
-                                      const char *id, const struct mly_cost_config *config,
-                                      struct estimate *sum)
+static void evaluation_fini(struct evaluation *e)
 {
-    double ns;
-    enum mly_status status = mly_cost_estimate_ns(costs, scope, id, config, &ns, NULL, NULL);
-    if (status)
-        return status;
-    const struct mly_cost_entry *entry = mly_cost_table_find(costs, scope, id, config);
-    sum->ns += ns;
-    if (entry) {
-        sum->spread_ns += fmax(0, entry->p90_ns - entry->p10_ns);
-        sum->modelled = sum->modelled || entry->modelled;
-    }
-    return MLY_OK;
+    mly__problem_destroy(e->problem);
+    mly_free(e->class_of);
+    mly_free(e->latency_ns);
+    mly_free(e->busy_ns);
+    mly_free(e->finish_ns);
+    mly_free(e->free_ns);
+    mly_free(e->segment_of);
+    mly_free(e->all_nodes);
 }
 
-static enum mly_status estimate_segment(const mly_plan *plan, const mly_model *model,
-                                        const mly_cost_table *costs, uint32_t index,
-                                        const char *hash, const struct mly_cost_config *config,
-                                        struct estimate *out, struct mly_error *err)
+static enum mly_status evaluation_init(struct evaluation *e, const mly_plan *plan,
+                                       const mly_model *model, const mly_cost_table *costs,
+                                       struct mly_stage *stages, struct mly_error *err)
 {
     const struct mly_graph *graph = mly_model_graph(model);
-    const struct mly_plan_segment *segment = &plan->segments[index];
-    *out = (struct estimate){0};
-    if (!estimate_entry(costs, MLY_COST_SEGMENT, hash, config, out))
-        return MLY_OK;
-    for (uint32_t i = 0; i < segment->node_count; i++) {
-        const char *label = graph->nodes[segment->nodes[i]].label;
-        if (estimate_entry(costs, MLY_COST_NODE, label, config, out))
-            return missing(plan, config, "node ", label, err);
+    *e = (struct evaluation){
+        .plan = plan,
+        .stages = stages,
+        .class_of = mly_alloc_array(plan->processor_count, sizeof *e->class_of),
+        .latency_ns = mly_alloc_array(plan->segment_count, sizeof *e->latency_ns),
+        .busy_ns = mly_alloc_array(plan->processor_count, sizeof *e->busy_ns),
+        .finish_ns = mly_alloc_array(plan->segment_count, sizeof *e->finish_ns),
+        .free_ns = mly_alloc_array(plan->processor_count, sizeof *e->free_ns),
+        .segment_of = mly_alloc_array((size_t)graph->node_count + 1, sizeof *e->segment_of),
+        .all_nodes = mly_alloc_array((size_t)graph->node_count + 1, sizeof *e->all_nodes),
+        .sum = {.known = true},
+        .energy_known = true,
+    };
+    if (!e->class_of || !e->latency_ns || !e->busy_ns || !e->finish_ns || !e->free_ns ||
+        !e->segment_of || !e->all_nodes)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for evaluating a plan");
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        e->all_nodes[n] = n;
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        for (uint32_t k = 0; k < plan->segments[i].node_count; k++)
+            e->segment_of[plan->segments[i].nodes[k]] = i;
+    return mly__problem_of_plan(plan, model, costs, e->class_of, &e->problem, err);
+}
+
+static enum mly_status segment_cost(const struct evaluation *e, uint32_t index, uint32_t processor,
+                                    struct mly__segment_cost *out, struct mly_error *err)
+{
+    const struct mly_plan_segment *segment = &e->plan->segments[index];
+    const uint32_t class = e->class_of[processor];
+    char reason[256] = "";
+    enum mly_status status = mly__problem_cost_nodes(
+        e->problem, class, segment->node_count ? segment->nodes : e->all_nodes,
+        segment->node_count ? segment->node_count : e->problem->graph->node_count, out, reason,
+        sizeof reason, err);
+    if (!status && isinf(out->execution_ns))
+        status = mly_error_set(err, MLY_E_UNSUPPORTED, "plan: segments[%u] cannot run on %s: %s",
+                               index, e->plan->processors[processor].id, reason);
+    return status;
+}
+
+static void mix_stage(struct mly_stage *stage, const struct mly__segment_cost *cost, double share)
+{
+    stage->execution_ns += share * cost->execution_ns;
+    stage->input_ns += share * cost->input_ns;
+    stage->output_ns += share * cost->output_ns;
+    stage->spread_ns += share * cost->spread_ns;
+    stage->energy_j += share * cost->energy_j;
+    stage->input_bytes = cost->input_bytes;
+    stage->output_bytes = cost->output_bytes;
+    stage->weight_bytes = fmax(stage->weight_bytes, cost->weight_bytes);
+    stage->on_chip_bytes = fmax(stage->on_chip_bytes, cost->on_chip_bytes);
+    stage->off_chip_bytes = fmax(stage->off_chip_bytes, cost->off_chip_bytes);
+    stage->activation_bytes = fmax(stage->activation_bytes, cost->activation_bytes);
+    stage->modelled = stage->modelled || cost->modelled;
+    stage->measured = stage->measured && cost->measured;
+}
+
+/* Memory, energy and honesty of one session. */
+static void count_session(struct evaluation *e, const struct mly__class *class,
+                          const struct mly__segment_cost *cost)
+{
+    e->sum.memory_bytes += cost->activation_bytes + (class->modelled ? cost->weight_bytes : 0);
+    e->host = e->host || !class->modelled;
+    e->sum.modelled = e->sum.modelled || cost->modelled;
+    e->energy_known = e->energy_known && class->active_w > 0;
+}
+
+/* Replicas share a segment's batches in proportion to their speed. */
+static enum mly_status add_segment(struct evaluation *e, uint32_t index, struct mly_error *err)
+{
+    const struct mly_plan_segment *segment = &e->plan->segments[index];
+    struct mly_stage *stage = &e->stages[index];
+    double rate = 0; /* batches per ns, all replicas together */
+    *stage = (struct mly_stage){.measured = true};
+    struct mly__segment_cost cost;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < segment->processor_count; i++) {
+            const uint32_t p = segment->processors[i];
+            const struct mly__class *class = &e->problem->classes[e->class_of[p]];
+            enum mly_status status = segment_cost(e, index, p, &cost, err);
+            if (status)
+                return status;
+            /* What takes no time at all has no rate: as if it were a billion a ns. */
+            const double own = 1 / fmax(mly__stage_period_ns(class, &cost), 1e-9);
+            if (!pass) {
+                rate += own;
+                count_session(e, class, &cost);
+                continue;
+            }
+            mix_stage(stage, &cost, own / rate);
+            e->latency_ns[index] += own / rate * mly__stage_latency_ns(&cost);
+            e->busy_ns[p] += own / rate * mly__stage_period_ns(class, &cost);
+        }
     }
+    stage->period_ns = 1 / rate;
+    e->spread_ns += stage->spread_ns;
     return MLY_OK;
 }
 
-/*
- * How many processors of the plan are run like this one and have work: they were measured all at
- * once.
- */
-static uint32_t count_alike(const mly_plan *plan, const bool *busy, uint32_t processor)
+/* When the segment's inputs are there and its processors free. */
+static double start_of(const struct evaluation *e, uint32_t index)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < plan->processor_count; i++)
-        count += busy[i] && runs_alike(&plan->processors[i], &plan->processors[processor]);
-    return count;
+    const struct mly_graph *graph = e->problem->graph;
+    const struct mly_plan_segment *segment = &e->plan->segments[index];
+    double start = 0;
+    for (uint32_t k = 0; k < segment->processor_count; k++)
+        start = fmax(start, e->free_ns[segment->processors[k]]);
+    for (uint32_t k = 0; k < segment->node_count; k++) {
+        const struct mly_graph_node *node = &graph->nodes[segment->nodes[k]];
+        for (uint32_t t = 0; t < node->input_count + node->captured_count; t++) {
+            const uint32_t tensor =
+                t < node->input_count ? node->inputs[t] : node->captured[t - node->input_count];
+            if (tensor == MLY_NO_INDEX || graph->tensors[tensor].producer == MLY_NO_INDEX)
+                continue;
+            const uint32_t from = e->segment_of[graph->tensors[tensor].producer];
+            if (from < index)
+                start = fmax(start, e->finish_ns[from]);
+        }
+    }
+    return start;
 }
 
-/* Adds a segment's time to the load of its processors and to the latency. */
-static enum mly_status add_segment(const mly_plan *plan, const mly_model *model,
-                                   const mly_cost_table *costs, uint32_t index, const bool *busy,
-                                   double *loads_ns, struct mly_prediction *sum, double *spread_ns,
-                                   struct mly_error *err)
+/* The longest way through the segments: by what they need, and by processors that they share. */
+static void find_latency(struct evaluation *e)
 {
-    const struct mly_plan_segment *segment = &plan->segments[index];
-    struct mly_segment nodes = {.nodes = segment->nodes, .node_count = segment->node_count};
-    char hash[65];
-    double rate = 0; /* batches per ns, all replicas together */
-    bool instant = false;
-    enum mly_status status = mly_segment_hash(model, &nodes, hash, err);
-    for (uint32_t i = 0; !status && i < segment->processor_count; i++) {
-        const uint32_t p = segment->processors[i];
-        const struct mly_cost_config config = mly__plan_config(plan, p, count_alike(plan, busy, p));
-        struct estimate estimate;
-        status = estimate_segment(plan, model, costs, index, hash, &config, &estimate, err);
-        if (status)
-            break;
-        if (estimate.ns > 0)
-            rate += 1 / estimate.ns;
-        else
-            instant = true;
-        sum->modelled = sum->modelled || estimate.modelled;
-        *spread_ns += estimate.spread_ns / segment->processor_count;
+    for (uint32_t i = 0; i < e->plan->segment_count; i++) {
+        const struct mly_plan_segment *segment = &e->plan->segments[i];
+        e->finish_ns[i] = start_of(e, i) + e->latency_ns[i];
+        for (uint32_t k = 0; k < segment->processor_count; k++)
+            e->free_ns[segment->processors[k]] = e->finish_ns[i];
+        e->sum.latency_ns = fmax(e->sum.latency_ns, e->finish_ns[i]);
     }
-    if (status || instant)
-        return status;
-    for (uint32_t i = 0; i < segment->processor_count; i++)
-        loads_ns[segment->processors[i]] += 1 / rate;
-    sum->latency_ns += segment->processor_count / rate;
+}
+
+static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
+{
+    double bottleneck_ns = 0, energy_j = 0, total_ns = 0;
+    for (uint32_t i = 0; i < e->plan->processor_count; i++) {
+        bottleneck_ns = fmax(bottleneck_ns, e->busy_ns[i]);
+        if (e->class_of[i] != MLY_NO_INDEX)
+            e->idle_w += e->problem->classes[e->class_of[i]].idle_w;
+    }
+    for (uint32_t i = 0; i < e->plan->segment_count; i++) {
+        energy_j += e->stages[i].energy_j;
+        total_ns += e->latency_ns[i];
+    }
+    find_latency(e);
+    if (bottleneck_ns > 0)
+        e->sum.throughput_per_s = 1e9 * e->plan->batch / bottleneck_ns;
+    if (total_ns > 0)
+        e->sum.spread = e->spread_ns / total_ns;
+    if (e->energy_known)
+        e->sum.energy_j = (energy_j + e->idle_w * bottleneck_ns * 1e-9) / e->plan->batch;
+    if (e->host) {
+        struct mly__plan_memory whole;
+        enum mly_status status =
+            mly__plan_memory_whole(e->problem->model, e->plan->batch, &whole, err);
+        if (status)
+            return status;
+        e->sum.memory_bytes += whole.weight_bytes;
+    }
     return MLY_OK;
 }
 
 static enum mly_status evaluate_segments(const mly_plan *plan, const mly_model *model,
-                                         const mly_cost_table *costs, struct mly_prediction *out,
-                                         struct mly_error *err)
+                                         const mly_cost_table *costs, struct mly_stage *stages,
+                                         struct mly_prediction *out, struct mly_error *err)
 {
-    struct mly__plan_memory memory;
-    struct mly_prediction sum = {.known = true};
-    double spread_ns = 0, bottleneck_ns = 0;
-    bool *busy = mly_alloc_array(plan->processor_count, sizeof *busy);
-    double *loads_ns = mly_alloc_array(plan->processor_count, sizeof *loads_ns);
-    enum mly_status status = MLY_OK;
-    if (!busy || !loads_ns)
-        status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for evaluating a plan");
+    struct evaluation e;
+    enum mly_status status = evaluation_init(&e, plan, model, costs, stages, err);
+    for (uint32_t i = 0; !status && i < plan->segment_count; i++)
+        status = add_segment(&e, i, err);
     if (!status)
-        status = mly__plan_memory(plan, model, &memory, err);
-    for (uint32_t i = 0; !status && i < plan->segment_count; i++)
-        for (uint32_t k = 0; k < plan->segments[i].processor_count; k++)
-            busy[plan->segments[i].processors[k]] = true;
-    for (uint32_t i = 0; !status && i < plan->segment_count; i++)
-        status = add_segment(plan, model, costs, i, busy, loads_ns, &sum, &spread_ns, err);
-    if (!status) {
-        for (uint32_t i = 0; i < plan->processor_count; i++)
-            bottleneck_ns = fmax(bottleneck_ns, loads_ns[i]);
-        if (bottleneck_ns > 0)
-            sum.throughput_per_s = 1e9 * plan->batch / bottleneck_ns;
-        if (sum.latency_ns > 0)
-            sum.spread = spread_ns / sum.latency_ns;
-        sum.memory_bytes = memory.weight_bytes + memory.activation_bytes;
-        *out = sum;
-    }
-    mly_free(busy);
-    mly_free(loads_ns);
+        status = sum_up(&e, err);
+    if (!status)
+        *out = e.sum;
+    evaluation_fini(&e);
     return status;
+}
+
+static bool has_modelled(const mly_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        if (mly__plan_is_modelled(&plan->processors[i]))
+            return true;
+    return false;
+}
+
+enum mly_status mly_plan_stages(const mly_plan *plan, const mly_model *model,
+                                const mly_cost_table *costs, struct mly_stage *stages,
+                                struct mly_error *err)
+{
+    struct mly_prediction prediction;
+    enum mly_status status = check_indices(plan, model, err);
+    return status ? status : evaluate_segments(plan, model, costs, stages, &prediction, err);
 }
 
 enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
@@ -284,11 +401,25 @@ enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
                                   struct mly_error *err)
 {
     const uint32_t node_count = mly_model_graph(model)->node_count;
+    struct mly_prediction prediction;
     enum mly_status status = check_indices(plan, model, err);
     if (status)
         return status;
     const bool whole = plan->segment_count == 1 && (plan->segments[0].node_count == 0 ||
                                                     plan->segments[0].node_count == node_count);
-    return whole ? evaluate_whole(plan, model, costs, out, err)
-                 : evaluate_segments(plan, model, costs, out, err);
+    if (plan->segments[0].shares) {
+        status = mly__plan_evaluate_split(plan, model, costs, &prediction, err);
+    } else if (whole && !has_modelled(plan)) {
+        status = evaluate_whole(plan, model, costs, &prediction, err);
+    } else {
+        struct mly_stage *stages = mly_alloc_array(plan->segment_count, sizeof *stages);
+        status = stages ? evaluate_segments(plan, model, costs, stages, &prediction, err)
+                        : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for evaluating a plan");
+        mly_free(stages);
+    }
+    if (status)
+        return status;
+    prediction.loaded_latency_ns = mly__plan_loaded_ns(plan, &prediction);
+    *out = prediction;
+    return MLY_OK;
 }

@@ -1,4 +1,6 @@
 /* Plans as JSON text: docs/reference/formats.md describes the format. */
+#include <math.h>
+
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -57,6 +59,11 @@ static void put_prediction(struct mly_json_writer *writer, const struct mly_pred
     mly_json_put_number(writer, "latency_ns", prediction->latency_ns);
     mly_json_put_number(writer, "spread", prediction->spread);
     mly_json_put_number(writer, "memory_bytes", prediction->memory_bytes);
+    if (prediction->energy_j > 0)
+        mly_json_put_number(writer, "energy_j", prediction->energy_j);
+    /* What cannot keep up has no latency. */
+    if (prediction->loaded_latency_ns > 0 && isfinite(prediction->loaded_latency_ns))
+        mly_json_put_number(writer, "loaded_latency_ns", prediction->loaded_latency_ns);
     mly_json_end_object(writer);
 }
 
@@ -143,8 +150,12 @@ enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *lengt
     mly_json_put_string(&writer, "runtime", plan->runtime);
     mly_json_put_string(&writer, "planner", plan->planner);
     mly_json_put_string(&writer, "objective", mly_objective_name(plan->objective));
+    if (plan->rate_per_s > 0)
+        mly_json_put_number(&writer, "rate_per_s", plan->rate_per_s);
     if (plan->why)
         mly_json_put_string(&writer, "why", plan->why);
+    if (plan->note)
+        mly_json_put_string(&writer, "note", plan->note);
     put_prediction(&writer, &plan->prediction);
     mly_json_put_int(&writer, "batch", plan->batch);
     put_numbers(&writer, "ladder", plan->ladder, plan->ladder_count);

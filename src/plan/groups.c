@@ -48,8 +48,29 @@ struct search {
 
 /* --- 1. candidates --- */
 
+/* These planners know of the box's cores only. */
+static enum mly_status check_processors(const struct mly_plan_request *request,
+                                        struct mly_error *err)
+{
+    for (size_t i = 0; request->processors && i < request->processors->count; i++)
+        if (strcmp(request->processors->items[i].kind, cpu_kind) != 0)
+            return mly_error_set(err, MLY_E_UNSUPPORTED,
+                                 "%s is no group of cores: planners single and groups plan for the "
+                                 "CPU alone",
+                                 request->processors->items[i].id);
+    if (!request->costs)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "nothing was measured of %s: run `motley "
+                             "profile %s`",
+                             mly_model_path(request->model), mly_model_path(request->model));
+    return MLY_OK;
+}
+
 static enum mly_status check_request(const struct mly_plan_request *request, struct mly_error *err)
 {
+    enum mly_status fit = check_processors(request, err);
+    if (fit)
+        return fit;
     const struct mly_cost_identity *identity = mly_cost_table_identity(request->costs);
     const struct mly_machine_info *info = mly_machine_info(request->machine);
     const int64_t fixed = mly_model_fixed_batch(request->model);
@@ -147,6 +168,10 @@ static enum mly_status add_candidate(struct search *s, const struct mly_cost_ent
     c.needed_bytes = s->memory.weight_bytes + s->memory.activation_bytes * entry->config.groups;
     if (c.prediction.memory_bytes > c.needed_bytes)
         c.needed_bytes = c.prediction.memory_bytes;
+    if (s->request->rate_per_s > 0)
+        c.prediction.loaded_latency_ns = mly__queue_latency_ns(
+            s->request->rate_per_s, batch, entry->config.groups, c.prediction.throughput_per_s,
+            c.prediction.latency_ns, c.prediction.spread);
     if (s->memory_limit_bytes > 0 && c.needed_bytes > s->memory_limit_bytes) {
         if (!s->left_out++ || c.needed_bytes < s->least_bytes)
             s->least_bytes = c.needed_bytes;
@@ -423,6 +448,7 @@ static enum mly_status build(const struct search *s, const struct ranked *ranked
     memcpy(plan->runtime, mly_cost_table_identity(s->request->costs)->runtime,
            sizeof plan->runtime);
     plan->objective = s->request->objective;
+    plan->rate_per_s = s->request->rate_per_s;
     plan->prediction = ranked[winner].candidate->prediction;
     status = set_processors(s, config, plan, err);
     if (!status)

@@ -27,6 +27,13 @@ void mly__plan_runs_free(mly_plan *plan);
 void mly__plan_segments_free(struct mly_plan_segment *segments, uint32_t count);
 void mly__plan_family_free(struct mly_plan_member *family, uint32_t count);
 
+/* --- data_plan.c --- */
+
+/* mly_plan_evaluate of a plan whose one segment has shares. */
+enum mly_status mly__plan_evaluate_split(const mly_plan *plan, const mly_model *model,
+                                         const mly_cost_table *costs, struct mly_prediction *out,
+                                         struct mly_error *err) MLY_MUST_CHECK;
+
 /* --- check.c --- */
 
 /* The plan as if this member of its family were all of it. Borrows everything: not to be destroyed. */
@@ -127,6 +134,8 @@ size_t mly__plan_choose(const struct mly__alternative *alternatives, size_t coun
 
 /* --- planners --- */
 
-extern const struct mly_planner mly__planner_single, mly__planner_groups;
+extern const struct mly_planner mly__planner_exact, mly__planner_pipeline;
+extern const struct mly_planner mly__planner_single, mly__planner_groups, mly__planner_metis,
+    mly__planner_min_cut, mly__planner_data;
 
 #endif

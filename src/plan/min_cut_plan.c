@@ -121,20 +121,20 @@ static enum mly_status divide(struct search *s, const uint32_t classes[2], const
 static enum mly_status busy_ns(const struct search *s, const uint32_t classes[2], double busy[2],
                                struct mly_error *err)
 {
-    struct mly__builder builder;
-    enum mly_status status = mly__builder_init(&builder, s->problem, classes[0], err);
+    struct mly__part_builder builder;
+    enum mly_status status = mly__part_builder_init(&builder, s->problem, classes[0], err);
     for (uint32_t side = 0; !status && side < 2; side++) {
         struct mly__segment_cost cost;
-        mly__builder_reset(&builder, classes[side]);
+        mly__part_builder_reset(&builder, classes[side]);
         for (uint32_t u = 0; u < s->problem->unit_count; u++)
             if (s->part[u] == side)
-                mly__builder_add(&builder, u);
-        mly__builder_cost(&builder, &cost);
+                mly__part_builder_add(&builder, u);
+        mly__part_builder_cost(&builder, &cost);
         busy[side] = builder.unit_count
                          ? mly__stage_period_ns(&s->problem->classes[classes[side]], &cost)
                          : 0;
     }
-    mly__builder_fini(&builder);
+    mly__part_builder_fini(&builder);
     return status;
 }
 

@@ -142,7 +142,7 @@ static enum mly_status read_prediction(struct mly_json object, struct mly_predic
                                        struct mly_error *err)
 {
     static const char *const known[] = {
-        "measured", "modelled", "throughput_per_s", "latency_ns", "spread", "memory_bytes", NULL};
+        "measured", "modelled", "throughput_per_s", "latency_ns", "spread", "memory_bytes", "energy_j", "loaded_latency_ns", NULL};
     struct mly_json value = mly_json_member_opt(object, "prediction");
     const struct {
         const char *key;
@@ -152,6 +152,13 @@ static enum mly_status read_prediction(struct mly_json object, struct mly_predic
         {"latency_ns", &out->latency_ns},
         {"spread", &out->spread},
         {"memory_bytes", &out->memory_bytes},
+    };
+    const struct {
+        const char *key;
+        double *out;
+    } optional[] = {
+        {"energy_j", &out->energy_j},
+        {"loaded_latency_ns", &out->loaded_latency_ns},
     };
     if (!value.impl)
         return MLY_OK;
@@ -163,6 +170,10 @@ static enum mly_status read_prediction(struct mly_json object, struct mly_predic
     for (size_t i = 0; !status && i < MLY__COUNT(numbers); i++)
         status =
             mly_json_number(value, numbers[i].key, 0, MLY__PLAN_NUMBER_MAX, numbers[i].out, err);
+    for (size_t i = 0; !status && i < MLY__COUNT(optional); i++)
+        if (mly_json_member_opt(value, optional[i].key).impl)
+            status = mly_json_number(value, optional[i].key, 0, MLY__PLAN_NUMBER_MAX,
+                                     optional[i].out, err);
     out->known = true;
     return status;
 }
@@ -531,7 +542,7 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
     static const char *const known[] = {"motley_plan", "model",      "host",      "runtime",
                                         "planner",     "objective",  "why",       "prediction",
                                         "batch",       "ladder",     "in_flight", "segments",
-                                        "processors",  "candidates", "family",    NULL};
+                                        "processors",  "candidates", "family",    "rate_per_s", "note", NULL};
     struct reader r = {.name = name};
     enum mly_status status = check_version(name, root, err);
     if (!status)
@@ -552,6 +563,11 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
         status = read_objective(&r, root, err);
     if (!status)
         status = read_copy(&r, root, "why", &plan->why, err);
+    if (!status)
+        status = read_copy(&r, root, "note", &plan->note, err);
+    if (!status && mly_json_member_opt(root, "rate_per_s").impl)
+        status = mly_json_number(root, "rate_per_s", 0, MLY__PLAN_NUMBER_MAX, &plan->rate_per_s,
+                                 err);
     if (!status)
         status = read_prediction(root, &plan->prediction, err);
     if (!status)

@@ -42,7 +42,8 @@ struct mly__crossing {
     uint32_t producer;         /* unit; MLY_NO_INDEX: an input of the model */
     const uint32_t *consumers; /* units, ascending, each once; the producer is not among them */
     uint32_t consumer_count;
-    double bytes;      /* at this batch; 0 where unknown */
+    double bytes; /* at this batch; 0 where unknown */
+    double elements;
     bool goes_to_host; /* an output of the model */
 };
 
@@ -65,6 +66,7 @@ struct mly__class {
      * Otherwise their sum.
      */
     bool overlaps;
+    bool counts_elements; /* a byte crosses for every element, whatever its type */
     struct mly_device_link to_device, to_host;
     double idle_w, active_w; /* 0 unknown */
 };
@@ -75,8 +77,7 @@ struct mly__load {
     double spread_ns;        /* p90 - p10 */
     double weight_bytes;     /* as the class stores them */
     double activation_bytes; /* most that live at once within it */
-    double stream_ns;        /* more time if its weights do not stay on the chip (else 0) */
-    double energy_j;         /* of one run, above idle */
+    double cache_ns;         /* more in a segment that is too large for a cache */
 };
 
 /* A segment's cost on one processor, for one batch. */
@@ -111,7 +112,6 @@ struct mly__problem {
     struct mly__class *classes;
     uint32_t class_count;
     struct mly__load *loads; /* [class * unit_count + unit] */
-    uint32_t *heaviest;      /* [class * unit_count + i]: units by descending weight */
 
     struct mly__problem_private *hidden;
 };
@@ -173,6 +173,12 @@ static inline double mly__link_ns(const struct mly_device_link *link, double byt
 {
     return bytes > 0 ? mly_device_link_ns(link, bytes) : 0;
 }
+/* What a crossing weighs on the way to or from a class. */
+static inline double mly__crossing_bytes(const struct mly__crossing *crossing,
+                                         const struct mly__class *class)
+{
+    return class->counts_elements ? crossing->elements : crossing->bytes;
+}
 /* How long one processor is taken by one batch. */
 static inline double mly__stage_period_ns(const struct mly__class *class,
                                           const struct mly__segment_cost *cost)
@@ -193,27 +199,39 @@ static inline double mly__stage_latency_ns(const struct mly__segment_cost *cost)
  * chip. The same numbers as mly__problem_cost but for rounding, and but for segments that were measured
  * themselves. Units may be added in any order; whether the set is convex is the caller's business.
  */
-struct mly__builder {
+struct mly__part_builder {
     const struct mly__problem *problem;
     const struct mly__class *class;
     uint32_t class_index;
-    uint32_t unit_count;                /* in the set */
-    bool *has;                          /* by unit */
-    uint32_t *inside;                   /* by crossing: how many of its consumers are in the set */
-    uint32_t refused;                   /* units of the set that the class cannot compute */
-    uint32_t input_count, output_count; /* crossings that come in and go out */
+    uint32_t unit_count; /* in the set */
+    bool *has;           /* by unit */
+    uint32_t *inside;    /* by crossing: how many of its consumers are in the set */
+    uint32_t refused;    /* units of the set that the class cannot compute */
     double input_bytes, output_bytes;
     struct mly__load sum; /* activation_bytes: the largest of those added since the set was empty */
 };
 
-enum mly_status mly__builder_init(struct mly__builder *builder, const struct mly__problem *problem,
-                                  uint32_t class_index, struct mly_error *err) MLY_MUST_CHECK;
-void mly__builder_fini(struct mly__builder *builder);
+enum mly_status mly__part_builder_init(struct mly__part_builder *builder,
+                                       const struct mly__problem *problem, uint32_t class_index,
+                                       struct mly_error *err) MLY_MUST_CHECK;
+void mly__part_builder_fini(struct mly__part_builder *builder);
 /* Empties it, for another class too. O(units + crossings). */
-void mly__builder_reset(struct mly__builder *builder, uint32_t class_index);
-void mly__builder_add(struct mly__builder *builder, uint32_t unit);
-void mly__builder_remove(struct mly__builder *builder, uint32_t unit);
-void mly__builder_cost(const struct mly__builder *builder, struct mly__segment_cost *out);
+void mly__part_builder_reset(struct mly__part_builder *builder, uint32_t class_index);
+void mly__part_builder_add(struct mly__part_builder *builder, uint32_t unit);
+void mly__part_builder_remove(struct mly__part_builder *builder, uint32_t unit);
+void mly__part_builder_cost(const struct mly__part_builder *builder, struct mly__segment_cost *out);
+
+/* What a builder knows of its set, for those who keep their own sums. */
+struct mly__parts {
+    struct mly__load sum;
+    bool refused; /* a unit of it cannot be computed */
+    double input_bytes, output_bytes;
+    bool (*has)(const void *user, uint32_t unit); /* is the unit in the set? */
+    const void *user;
+};
+/* Only where weights may not fit on a chip, or activations in memory, are units looked at: O(units). */
+void mly__parts_cost(const struct mly__problem *problem, uint32_t class_index,
+                     const struct mly__parts *parts, struct mly__segment_cost *out);
 
 /*
  * --- layouts: what planners find ---
@@ -283,6 +301,12 @@ struct mly__found {
 enum mly_status mly__found_add(struct mly__found *found, const struct mly__problem *problem,
                                const struct mly__layout *layout,
                                struct mly_error *err) MLY_MUST_CHECK;
+void mly__found_fini(struct mly__found *found);
+/* Adds all that was found in a coarser problem, as layouts of this one. */
+enum mly_status mly__found_add_refined(struct mly__found *found, const struct mly__found *from,
+                                       const struct mly__problem *coarse,
+                                       const struct mly__problem *problem,
+                                       struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Finds layouts for the problem's request (objective, segments_max). MLY_E_LIMIT when the problem is
  * too large for it, MLY_E_UNSUPPORTED when it is not made for it.

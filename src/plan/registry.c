@@ -7,17 +7,21 @@
  *   3. Of the plans, the winner is chosen by the rule of choose.c, against the best candidate of
  *      all that may win: so two ties in a row do not add up.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "internal.h"
 
 /* Simpler planners first: where two make the same plan, it is the first one's. */
 static const struct mly_planner *const planners[] = {
     &mly__planner_single,
     &mly__planner_groups,
+    &mly__planner_pipeline,
+    &mly__planner_exact,
 };
 
 enum { PLANNER_COUNT = MLY__COUNT(planners) };
@@ -42,24 +46,47 @@ static bool may_pass_over(enum mly_status status)
     return status == MLY_E_NOT_FOUND || status == MLY_E_LIMIT || status == MLY_E_UNSUPPORTED;
 }
 
-static enum mly_status run_all(const struct mly_plan_request *request,
-                               mly_plan *made[PLANNER_COUNT], size_t *made_count,
+/* What one planner did, for the list of those that ran. */
+static bool note_run(struct mly_plan_run *run, const char *planner, int64_t begin_ns,
+                     const mly_plan *plan, const char *reason)
+{
+    *run = (struct mly_plan_run){.made = plan != NULL, .elapsed_ns = mly_now_ns() - begin_ns};
+    snprintf(run->planner, sizeof run->planner, "%s", planner);
+    if (plan)
+        run->prediction = plan->prediction;
+    run->reason = plan ? mly_plan_describe(plan) : mly_strdup(reason);
+    return run->reason != NULL;
+}
+
+/* The plans made so far, and who made them. */
+struct attempts {
+    mly_plan *made[PLANNER_COUNT];
+    char *chosen[PLANNER_COUNT]; /* description of each plan's own candidate */
+    size_t made_count;
+    struct mly_plan_run runs[PLANNER_COUNT];
+    uint32_t run_count;
+};
+
+static enum mly_status run_all(const struct mly_plan_request *request, struct attempts *attempts,
                                struct mly_error *err)
 {
     struct mly_error reason = {0}, said = {0};
     for (size_t i = 0; i < PLANNER_COUNT; i++) {
-        enum mly_status status = planners[i]->make(request, &made[*made_count], &reason);
-        if (!status) {
-            ++*made_count;
-            continue;
-        }
-        if (!may_pass_over(status))
+        mly_plan *plan = NULL;
+        const int64_t begin_ns = mly_now_ns();
+        enum mly_status status = planners[i]->make(request, &plan, &reason);
+        if (status && !may_pass_over(status))
             return mly_error_set(err, status, "%s", reason.message);
+        if (!status)
+            attempts->made[attempts->made_count++] = plan;
+        if (!note_run(&attempts->runs[attempts->run_count++], planners[i]->name, begin_ns, plan,
+                      reason.message))
+            return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
         /* That a planner is not made for a request helps nobody who can be told what to measure. */
-        if (said.status == MLY_OK || said.status == MLY_E_UNSUPPORTED)
+        if (status && (said.status == MLY_OK || said.status == MLY_E_UNSUPPORTED))
             said = reason;
     }
-    return *made_count ? MLY_OK : mly_error_set(err, said.status, "%s", said.message);
+    return attempts->made_count ? MLY_OK : mly_error_set(err, said.status, "%s", said.message);
 }
 
 /* --- 2 --- */
@@ -76,11 +103,16 @@ static int compare_listed(const void *a, const void *b)
     return mly__plan_compare(&x->alternative, &y->alternative, x->objective);
 }
 
-static bool is_listed(const struct listed *list, size_t count, const char *description)
+/* The same thing said twice; the same words for what gives something else are another candidate. */
+static bool is_listed(const struct listed *list, size_t count, const struct mly_plan_candidate *c)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(list[i].candidate.description, description))
+    for (size_t i = 0; i < count; i++) {
+        const struct mly_prediction *p = &list[i].candidate.prediction;
+        if (!strcmp(list[i].candidate.description, c->description) &&
+            p->throughput_per_s == c->prediction.throughput_per_s &&
+            p->latency_ns == c->prediction.latency_ns)
             return true;
+    }
     return false;
 }
 
@@ -98,7 +130,7 @@ static enum mly_status merge(const struct mly_plan_request *request, mly_plan **
     for (size_t i = 0; i < made_count; i++) {
         for (uint32_t k = 0; k < made[i]->candidate_count; k++) {
             struct mly_plan_candidate *c = &made[i]->candidates[k];
-            if (is_listed(list, count, c->description)) {
+            if (is_listed(list, count, c)) {
                 mly_free(c->description);
                 continue;
             }
@@ -170,12 +202,16 @@ static size_t choose_plan(const struct mly_plan_request *request, mly_plan **mad
 static enum mly_status take_candidates(mly_plan *plan, const char *chosen, struct listed *list,
                                        size_t count, struct mly_error *err)
 {
+    bool found = false;
     const size_t kept = count < MLY__PLAN_CANDIDATES_MAX ? count : MLY__PLAN_CANDIDATES_MAX;
     bool baseline = false;
     plan->candidates = mly_alloc_array(kept, sizeof *plan->candidates);
     for (size_t i = 0; i < count; i++) {
         struct mly_plan_candidate *c = &list[i].candidate;
-        c->chosen = !strcmp(c->description, chosen);
+        c->chosen = !found && !strcmp(c->description, chosen) &&
+                    c->prediction.throughput_per_s == plan->prediction.throughput_per_s &&
+                    c->prediction.latency_ns == plan->prediction.latency_ns;
+        found = found || c->chosen;
         const bool needed = c->chosen || (c->baseline && !baseline);
         const bool room = plan->candidate_count + (count > kept && !needed ? 2 : 0) < kept;
         if (!plan->candidates || !room) {
@@ -198,36 +234,56 @@ static const char *chosen_description(const mly_plan *plan)
     return "";
 }
 
+static enum mly_status take_runs(mly_plan *plan, struct attempts *attempts, struct mly_error *err)
+{
+    mly__plan_runs_free(plan);
+    plan->runs = mly_alloc_array(attempts->run_count, sizeof *plan->runs);
+    if (!plan->runs)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
+    memcpy(plan->runs, attempts->runs, attempts->run_count * sizeof *plan->runs);
+    plan->run_count = attempts->run_count;
+    attempts->run_count = 0;
+    return MLY_OK;
+}
+
+static void attempts_fini(struct attempts *attempts)
+{
+    for (size_t i = 0; i < PLANNER_COUNT; i++) {
+        mly_plan_destroy(attempts->made[i]);
+        mly_free(attempts->chosen[i]);
+    }
+    for (uint32_t i = 0; i < attempts->run_count; i++)
+        mly_free(attempts->runs[i].reason);
+}
+
 static enum mly_status make_auto(const struct mly_plan_request *request, mly_plan **out,
                                  struct mly_error *err)
 {
-    mly_plan *made[PLANNER_COUNT] = {NULL};
-    char *chosen[PLANNER_COUNT] = {NULL};
+    struct attempts attempts = {0};
     struct listed *list = NULL;
-    size_t made_count = 0, count = 0;
-    enum mly_status status = run_all(request, made, &made_count, err);
-    for (size_t i = 0; !status && i < made_count; i++)
-        if (!(chosen[i] = mly_strdup(chosen_description(made[i]))))
+    size_t count = 0;
+    enum mly_status status = run_all(request, &attempts, err);
+    for (size_t i = 0; !status && i < attempts.made_count; i++)
+        if (!(attempts.chosen[i] = mly_strdup(chosen_description(attempts.made[i]))))
             status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
     if (!status)
-        status = merge(request, made, made_count, &list, &count, err);
+        status = merge(request, attempts.made, attempts.made_count, &list, &count, err);
     if (!status) {
-        const size_t winner = choose_plan(request, made, made_count, list, count);
-        mly_plan *plan = made[winner];
-        status = take_candidates(plan, chosen[winner], list, count, err);
+        const size_t winner = choose_plan(request, attempts.made, attempts.made_count, list, count);
+        mly_plan *plan = attempts.made[winner];
+        status = take_candidates(plan, attempts.chosen[winner], list, count, err);
         mly_free(plan->why);
         plan->why = status ? NULL : mly__plan_explain(plan);
         if (!status && !plan->why)
             status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
+        if (!status)
+            status = take_runs(plan, &attempts, err);
         if (!status) {
-            made[winner] = NULL;
+            attempts.made[winner] = NULL;
             *out = plan;
         }
     }
-    for (size_t i = 0; i < PLANNER_COUNT; i++) {
-        mly_plan_destroy(made[i]);
-        mly_free(chosen[i]);
-    }
+    attempts_fini(&attempts);
     mly_free(list);
     return status;
 }

@@ -3,6 +3,7 @@
 #include <motley/decide.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -25,6 +26,46 @@ static void relay_remark(const char *text, void *user)
         mly_log(MLY_LOG_WARNING, "%s", text);
 }
 
+static bool is_modelled(const struct mly_processor *processor, void *user)
+{
+    (void)user;
+    return processor->modelled;
+}
+
+static bool is_core_group(const struct mly_processor *processor, void *user)
+{
+    (void)user;
+    return !processor->modelled && strcmp(processor->kind, "cpu") == 0;
+}
+
+static size_t count_if(const struct mly_processor_list *list,
+                       bool (*is)(const struct mly_processor *processor, void *user))
+{
+    size_t count = 0;
+    for (size_t i = 0; list && i < list->count; i++)
+        count += is(&list->items[i], NULL);
+    return count;
+}
+
+/* Segments on cores are planned from times of nodes. */
+static bool needs_nodes(const struct mly_decide_options *options)
+{
+    static const char *const whole_only[] = {"auto", "single", "groups", "data"};
+    if (count_if(options->processors, is_modelled) > 0)
+        return count_if(options->processors, is_core_group) > 0;
+    for (size_t i = 0; i < sizeof whole_only / sizeof *whole_only; i++)
+        if (!options->planner || strcmp(options->planner, whole_only[i]) == 0)
+            return false;
+    return true;
+}
+
+/* Is there anything to measure? */
+static bool is_all_modelled(const struct mly_decide_options *options)
+{
+    return options->processors &&
+           count_if(options->processors, is_modelled) == options->processors->count;
+}
+
 /* What is asked of the profiler; the options outlive it. */
 static struct mly_profile_options profile_options(const struct mly_decide_options *options)
 {
@@ -44,7 +85,19 @@ static struct mly_profile_options profile_options(const struct mly_decide_option
         profile.group_counts = &options->groups;
         profile.group_count_count = 1;
     }
+    profile.nodes = needs_nodes(options);
     return profile;
+}
+
+/* Has every node a time, of whatever configuration? */
+static bool has_nodes(const mly_cost_table *costs, const mly_model *model)
+{
+    const struct mly_graph *graph = mly_model_graph(model);
+    const struct mly_cost_entry *entry;
+    size_t found = 0;
+    for (size_t i = 0; (entry = mly_cost_table_at(costs, i)); i++)
+        found += entry->scope == MLY_COST_NODE;
+    return found >= graph->node_count;
 }
 
 /*
@@ -72,6 +125,8 @@ static enum mly_status holds_enough(const mly_cost_table *costs, const mly_model
         *out = mly_cost_table_find(costs, MLY_COST_MODEL, "", &configs.items[i]) != NULL;
     }
     profile_configs_fini(&configs);
+    if (*out && options->nodes)
+        *out = has_nodes(costs, model);
     return MLY_OK;
 }
 
@@ -120,7 +175,7 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
         place = NULL;
     if (status == MLY_OK && word)
         profile.remark(word, profile.user);
-    if (status == MLY_OK)
+    if (status == MLY_OK && !is_all_modelled(options))
         status = measure_missing(model, machine, &profile, place != NULL, costs, err);
     if (status == MLY_OK) {
         struct mly_plan_request request = {.model = model,
@@ -128,7 +183,9 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                                            .costs = costs,
                                            .objective = options->objective,
                                            .batch = options->batch,
-                                           .groups = options->groups};
+                                           .groups = options->groups,
+                                           .processors = options->processors,
+                                           .rate_per_s = options->rate_per_s};
         status = mly_plan_make(options->planner ? options->planner : "auto", &request, &plan, err);
     }
     if (status == MLY_OK) {

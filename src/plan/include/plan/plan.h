@@ -73,9 +73,7 @@ struct mly_plan_candidate {
 };
 
 /*
- * A way of running the plan's model on its processors that is best up to a rate of arrivals. Members
- * of a family that cut the model cut it where the others do, but for cuts that they leave out, or
- * between the same processors further on.
+ * A way of running the plan's model on its processors that is best up to a rate of arrivals.
  */
 struct mly_plan_member {
     double max_rate_per_s; /* samples; of the last member what it can take at most */
@@ -163,6 +161,15 @@ enum mly_status mly_plan_stages(const mly_plan *plan, const mly_model *model,
                                 const mly_cost_table *costs, struct mly_stage *stages,
                                 struct mly_error *err) MLY_MUST_CHECK;
 
+/* The member of the plan's family for a rate of arrivals; MLY_NO_INDEX if it has no family. */
+uint32_t mly_plan_member_at(const mly_plan *plan, double rate_per_s);
+/*
+ * A member as a plan of its own, without family: *out is the caller's. MLY_E_INVALID for an index out of
+ * range; MLY_E_NO_MEMORY.
+ */
+enum mly_status mly_plan_take_member(const mly_plan *plan, uint32_t index, mly_plan **out,
+                                     struct mly_error *err) MLY_MUST_CHECK;
+
 /* What every planner gets. All borrowed. */
 struct mly_plan_request {
     const mly_model *model;
@@ -184,8 +191,14 @@ struct mly_plan_request {
      */
     const double *ratio;
     uint32_t ratio_count;
-    double rate_per_s;     /* samples arriving; with MLY_OBJECTIVE_LATENCY_AT_RATE */
+    double rate_per_s; /* samples arriving; with MLY_OBJECTIVE_LATENCY_AT_RATE */
 };
+
+/*
+ * Even cuts (mly_cut_balanced, between patterns) whose segments are worth measuring as samples of what
+ * segments cost besides their nodes: into how many parts. 0 past the end.
+ */
+uint32_t mly_plan_sample_parts(size_t index);
 
 struct mly_planner {
     const char *name;
@@ -207,5 +220,16 @@ const struct mly_planner *mly_planner_find(const char *name);
  */
 enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request *request,
                               mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * The family of ways that are best from the least rates of arrivals to the most that the processors can
+ * take, each better than any other in its range by more than 5 % or kept from the range below: whole
+ * models, divisions between two kinds of processors (each within the next), pipelines, at several batch
+ * sizes (or the request's), by their latency at a rate as queueing predicts it. The plan's own way is
+ * the request's objective's: the first member for latency, that for the rate for latency at a rate, else
+ * the last. Errors as mly_plan_make.
+ */
+enum mly_status mly_plan_make_family(const struct mly_plan_request *request, mly_plan **out,
+                                     struct mly_error *err) MLY_MUST_CHECK;
 
 #endif

@@ -1,0 +1,118 @@
+/*
+ * What units add to segments on modelled processors, from the device's rules (cost/modelled_parts.h).
+ *
+ *   1. A unit's load is the sum of its nodes', as if all fitted on the chip or in the cache.
+ *   2. Weights that do not all fit on a chip are streamed layer by layer, the largest first, until the
+ *      rest fits: as the device's own rules have it.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "problem_private.h"
+
+enum mly_status mly__costs_modelled(struct mly__problem *problem, uint32_t class_index,
+                                    struct mly_error *err)
+{
+    struct mly__class *class = &problem->classes[class_index];
+    mly_modelled **modelled = &problem->hidden->costs[class_index].modelled;
+    enum mly_status status = mly_modelled_create(class->device, problem->model, problem->batch,
+                                                 problem->hidden->bindings,
+                                                 problem->hidden->binding_count, modelled, err);
+    if (status)
+        return status;
+    const struct mly_modelled_fixed fixed = mly_modelled_fixed(*modelled);
+    problem->hidden->costs[class_index].fixed = fixed;
+    class->segment_ns = fixed.launch_ns;
+    class->counts_elements = fixed.counts_elements;
+    class->exclusive = fixed.spills;
+    return MLY_OK;
+}
+
+/* --- 1 --- */
+
+/* Activations that live at once within the unit; its own run as a segment says. */
+static enum mly_status find_activations(const struct mly__problem *problem, uint32_t class_index,
+                                        uint32_t unit, struct mly__load *load,
+                                        struct mly_error *err)
+{
+    const struct mly__unit *at = &problem->units[unit];
+    struct mly__segment_cost cost;
+    enum mly_status status = mly__problem_cost_nodes(problem, class_index, at->nodes,
+                                                     at->node_count, &cost, NULL, 0, err);
+    if (!status && isinf(cost.execution_ns))
+        load->time_ns = INFINITY;
+    load->activation_bytes = status ? 0 : cost.activation_bytes;
+    return status;
+}
+
+/* 2. What is streamed first comes first; of equal layers the later one. */
+static int compare_layers(const void *a, const void *b)
+{
+    const struct mly__layer *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return (x->node < y->node) - (x->node > y->node);
+}
+
+enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class_index,
+                                    struct mly_error *err)
+{
+    struct mly__problem_private *hidden = problem->hidden;
+    const mly_modelled *modelled = hidden->costs[class_index].modelled;
+    struct mly__layer *layers = hidden->layers[class_index].items =
+        mly_alloc_array((size_t)problem->graph->node_count + 1, sizeof *layers);
+    enum mly_status status = layers ? MLY_OK : mly__problem_no_memory(err);
+    for (uint32_t u = 0; !status && u < problem->unit_count; u++) {
+        struct mly__load *load = &problem->loads[(size_t)class_index * problem->unit_count + u];
+        const struct mly__unit *unit = &problem->units[u];
+        for (uint32_t i = 0; i < unit->node_count; i++) {
+            struct mly_modelled_part part;
+            mly_modelled_node_part(modelled, unit->nodes[i], unit->nodes, unit->node_count, &part);
+            load->time_ns += part.supported ? part.execution_ns : INFINITY;
+            load->cache_ns += part.cache_ns;
+            load->weight_bytes += part.weight_bytes;
+            if (part.weight_bytes > 0 && hidden->costs[class_index].fixed.spills)
+                layers[hidden->layers[class_index].count++] =
+                    (struct mly__layer){.bytes = part.weight_bytes,
+                                        .stream_ns = part.stream_ns,
+                                        .unit = u,
+                                        .node = unit->nodes[i]};
+        }
+        if (isfinite(load->time_ns))
+            status = find_activations(problem, class_index, u, load, err);
+    }
+    if (!status && hidden->layers[class_index].count)
+        qsort(layers, hidden->layers[class_index].count, sizeof *layers, compare_layers);
+    return status;
+}
+
+struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t class_index,
+                                   const struct mly__parts *parts)
+{
+    const struct mly__problem_private *hidden = problem->hidden;
+    const struct mly_modelled_fixed *fixed = &hidden->costs[class_index].fixed;
+    const double weights = parts->sum.weight_bytes;
+    struct mly__extra extra = {0};
+    if (!fixed->spills) {
+        if (weights > fixed->cache_bytes ||
+            (weights + parts->sum.activation_bytes > fixed->cache_bytes &&
+             weights + mly__largest_activation(problem, class_index, parts) > fixed->cache_bytes))
+            extra.ns = parts->sum.cache_ns;
+        return extra;
+    }
+    /* Sums of layers in another order than the device's differ in their last digits. */
+    const double capacity =
+        (fixed->capacity_bytes - fixed->input_share * parts->input_bytes) * (1 + 1e-12);
+    const struct mly__layer *layers = hidden->layers[class_index].items;
+    for (uint32_t i = 0;
+         i < hidden->layers[class_index].count && weights - extra.off_chip_bytes > capacity; i++) {
+        if (!parts->has(parts->user, layers[i].unit))
+            continue;
+        extra.off_chip_bytes += layers[i].bytes;
+        extra.ns += layers[i].stream_ns;
+    }
+    if (extra.off_chip_bytes > 0)
+        extra.ns += fixed->stream_ns;
+    return extra;
+}

@@ -1,0 +1,298 @@
+/*
+ * Layouts: what planners find, what it gives, and the plan that it becomes.
+ *
+ *   A layout's value by the builder's costs: a part with r processors of class c and the period p on
+ *   each has the rate of the sum of r / p. Without sharing its period is one over that; with sharing
+ *   each processor adds up what its parts take.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "problem_private.h"
+
+enum mly_status mly__layout_init(struct mly__layout *layout, const struct mly__problem *problem,
+                                 uint32_t part_count, struct mly_error *err)
+{
+    *layout = (struct mly__layout){.part_count = part_count};
+    layout->part_of_unit = mly_alloc_array(problem->unit_count, sizeof *layout->part_of_unit);
+    layout->replicas = mly_alloc_array(part_count, sizeof *layout->replicas);
+    if (layout->part_of_unit && layout->replicas)
+        return MLY_OK;
+    mly__layout_fini(layout);
+    return mly__problem_no_memory(err);
+}
+
+void mly__layout_fini(struct mly__layout *layout)
+{
+    mly_free(layout->part_of_unit);
+    mly_free(layout->replicas);
+    *layout = (struct mly__layout){0};
+}
+
+enum mly_status mly__layout_refine(const struct mly__layout *layout,
+                                   const struct mly__problem *coarse,
+                                   const struct mly__problem *fine, struct mly__layout *out,
+                                   struct mly_error *err)
+{
+    struct mly__layout made;
+    enum mly_status status = mly__layout_init(&made, fine, layout->part_count, err);
+    if (status)
+        return status;
+    for (uint32_t u = 0; u < fine->unit_count; u++)
+        made.part_of_unit[u] = layout->part_of_unit[coarse->hidden->group_of_unit[u]];
+    memcpy(made.replicas, layout->replicas, layout->part_count * sizeof *layout->replicas);
+    made.shared = layout->shared;
+    *out = made;
+    return MLY_OK;
+}
+
+/* --- value --- */
+
+/* What is summed up over the parts. */
+struct sums {
+    struct mly__layout_value value;
+    double busy_ns[MLY__CLASSES_MAX]; /* shared: of the first processor of each class */
+    double idle_w;
+};
+
+static void add_part(const struct mly__problem *problem, const struct mly__layout *layout,
+                     uint32_t part, const struct mly__segment_cost *costs, struct sums *sums)
+{
+    double rate = 0;
+    for (uint32_t c = 0; c < problem->class_count; c++)
+        if (layout->replicas[part][c])
+            rate +=
+                layout->replicas[part][c] / mly__stage_period_ns(&problem->classes[c], &costs[c]);
+    for (uint32_t c = 0; c < problem->class_count; c++) {
+        const uint32_t replicas = layout->replicas[part][c];
+        if (!replicas)
+            continue;
+        const double share =
+            replicas / mly__stage_period_ns(&problem->classes[c], &costs[c]) / rate;
+        sums->value.latency_ns += share * mly__stage_latency_ns(&costs[c]);
+        sums->value.energy_j += share * costs[c].energy_j;
+        sums->value.spread_ns += share * costs[c].spread_ns;
+        if (!problem->classes[c].in_host_memory)
+            sums->value.crossing_bytes += share * (costs[c].input_bytes + costs[c].output_bytes);
+        if (layout->shared && !problem->classes[c].exclusive) {
+            sums->busy_ns[c] += 1 / rate;
+        } else {
+            sums->value.bottleneck_ns = fmax(sums->value.bottleneck_ns, 1 / rate);
+            sums->idle_w += replicas * problem->classes[c].idle_w;
+        }
+    }
+}
+
+enum mly_status mly__layout_value(const struct mly__problem *problem,
+                                  const struct mly__layout *layout, struct mly__layout_value *out,
+                                  struct mly_error *err)
+{
+    struct mly__segment_cost costs[MLY__CLASSES_MAX];
+    struct mly__part_builder builder;
+    struct sums sums = {0};
+    enum mly_status status = mly__part_builder_init(&builder, problem, 0, err);
+    if (status)
+        return status;
+    for (uint32_t part = 0; part < layout->part_count && sums.value.bottleneck_ns < INFINITY;
+         part++) {
+        for (uint32_t c = 0; c < problem->class_count; c++) {
+            if (!layout->replicas[part][c])
+                continue;
+            mly__part_builder_reset(&builder, c);
+            for (uint32_t u = 0; u < problem->unit_count; u++)
+                if (layout->part_of_unit[u] == part)
+                    mly__part_builder_add(&builder, u);
+            mly__part_builder_cost(&builder, &costs[c]);
+            if (isinf(costs[c].execution_ns))
+                sums.value.bottleneck_ns = INFINITY;
+        }
+        if (sums.value.bottleneck_ns < INFINITY)
+            add_part(problem, layout, part, costs, &sums);
+    }
+    mly__part_builder_fini(&builder);
+    for (uint32_t c = 0; c < problem->class_count; c++) {
+        sums.value.bottleneck_ns = fmax(sums.value.bottleneck_ns, sums.busy_ns[c]);
+        sums.idle_w += sums.busy_ns[c] > 0 ? problem->classes[c].idle_w : 0;
+    }
+    if (isinf(sums.value.bottleneck_ns))
+        sums.value.latency_ns = sums.value.energy_j = INFINITY;
+    else
+        sums.value.energy_j += sums.idle_w * sums.value.bottleneck_ns * 1e-9;
+    *out = sums.value;
+    return MLY_OK;
+}
+
+/* --- the plan --- */
+
+/* Which of the problem's processors the plan has, and what they are there. */
+struct numbering {
+    uint32_t *number; /* by the problem's processor; MLY_NO_INDEX: not used */
+};
+
+static enum mly_status add_processor(const struct mly_plan_processor *from, mly_plan *plan,
+                                     struct mly_error *err)
+{
+    struct mly_plan_processor *to = &plan->processors[plan->processor_count++];
+    *to = *from;
+    to->cpus = NULL;
+    if (!from->cpu_count)
+        return MLY_OK;
+    to->cpus = mly_alloc_array(from->cpu_count, sizeof *to->cpus);
+    if (!to->cpus) {
+        to->cpu_count = 0;
+        return mly__problem_no_memory(err);
+    }
+    memcpy(to->cpus, from->cpus, from->cpu_count * sizeof *to->cpus);
+    return MLY_OK;
+}
+
+/* Processors of a class that a part gets: [first, first + replicas). */
+static uint32_t first_of(const struct mly__problem *problem, const struct mly__layout *layout,
+                         uint32_t part, uint32_t class)
+{
+    uint32_t first = 0;
+    if (layout->shared && !problem->classes[class].exclusive)
+        return 0;
+    for (uint32_t p = 0; p < part; p++)
+        first += layout->replicas[p][class];
+    return first;
+}
+
+static enum mly_status set_processors(const struct mly__problem *problem,
+                                      const struct mly__layout *layout, struct numbering *numbering,
+                                      mly_plan *plan, struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; i < problem->processor_count; i++)
+        numbering->number[i] = MLY_NO_INDEX;
+    for (uint32_t part = 0; part < layout->part_count; part++) {
+        for (uint32_t c = 0; c < problem->class_count; c++) {
+            const uint32_t first = first_of(problem, layout, part, c);
+            if (first + layout->replicas[part][c] > problem->classes[c].count)
+                return mly_error_set(err, MLY_E_INTERNAL, "a layout wants %u of %u processors %s",
+                                     first + layout->replicas[part][c], problem->classes[c].count,
+                                     problem->classes[c].name);
+            for (uint32_t k = 0; k < layout->replicas[part][c]; k++)
+                numbering->number[problem->classes[c].processors[first + k]] = 0;
+        }
+    }
+    plan->processors = mly_alloc_array(problem->processor_count, sizeof *plan->processors);
+    if (!plan->processors)
+        return mly__problem_no_memory(err);
+    for (uint32_t i = 0; !status && i < problem->processor_count; i++) {
+        if (numbering->number[i] == MLY_NO_INDEX)
+            continue;
+        numbering->number[i] = plan->processor_count;
+        status = add_processor(&problem->processors[i], plan, err);
+    }
+    return status;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum mly_status set_segment(const struct mly__problem *problem,
+                                   const struct mly__layout *layout, uint32_t part,
+                                   const struct numbering *numbering,
+                                   struct mly_plan_segment *segment, struct mly_error *err)
+{
+    const uint32_t node_count = problem->graph->node_count;
+    segment->name = mly_strfmt("s%u", part);
+    segment->processors = mly_alloc_array(problem->processor_count, sizeof *segment->processors);
+    if (!segment->name || !segment->processors)
+        return mly__problem_no_memory(err);
+    for (uint32_t c = 0; c < problem->class_count; c++) {
+        const uint32_t first = first_of(problem, layout, part, c);
+        for (uint32_t k = 0; k < layout->replicas[part][c]; k++)
+            segment->processors[segment->processor_count++] =
+                numbering->number[problem->classes[c].processors[first + k]];
+    }
+    qsort(segment->processors, segment->processor_count, sizeof *segment->processors,
+          compare_numbers);
+    if (layout->part_count == 1)
+        return MLY_OK; /* all nodes */
+    segment->nodes = mly_alloc_array(node_count, sizeof *segment->nodes);
+    if (!segment->nodes)
+        return mly__problem_no_memory(err);
+    for (uint32_t n = 0; n < node_count; n++)
+        if (layout->part_of_unit[problem->unit_of_node[n]] == part)
+            segment->nodes[segment->node_count++] = n;
+    return MLY_OK;
+}
+
+static enum mly_status set_batches(const struct mly__problem *problem, mly_plan *plan,
+                                   struct mly_error *err)
+{
+    uint32_t sessions = 0;
+    plan->batch = problem->batch;
+    plan->ladder = mly_alloc_array(1, sizeof *plan->ladder);
+    if (!plan->ladder)
+        return mly__problem_no_memory(err);
+    plan->ladder[plan->ladder_count++] = plan->batch;
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        sessions += plan->segments[i].processor_count;
+    plan->in_flight = 2 * sessions; /* one runs, one waits: no processor idles between */
+    return MLY_OK;
+}
+
+enum mly_status mly__layout_plan(const struct mly__problem *problem,
+                                 const struct mly__layout *layout, const char *planner,
+                                 mly_plan **out, struct mly_error *err)
+{
+    const struct mly_plan_request *request = problem->request;
+    struct numbering numbering = {
+        .number = mly_alloc_array(problem->processor_count, sizeof *numbering.number)};
+    mly_plan *plan = NULL;
+    if (!numbering.number)
+        return mly__problem_no_memory(err);
+    enum mly_status status = mly_plan_create(problem->model, request->machine, &plan, err);
+    if (!status) {
+        snprintf(plan->planner, sizeof plan->planner, "%s", planner);
+        if (request->costs)
+            memcpy(plan->runtime, mly_cost_table_identity(request->costs)->runtime,
+                   sizeof plan->runtime);
+        plan->objective = request->objective;
+        plan->rate_per_s = request->rate_per_s;
+        plan->segments = mly_alloc_array(layout->part_count, sizeof *plan->segments);
+        status = plan->segments ? set_processors(problem, layout, &numbering, plan, err)
+                                : mly__problem_no_memory(err);
+    }
+    for (uint32_t part = 0; !status && part < layout->part_count; part++)
+        status = set_segment(problem, layout, part, &numbering,
+                             &plan->segments[plan->segment_count++], err);
+    if (!status)
+        status = set_batches(problem, plan, err);
+    if (!status)
+        status = mly_plan_evaluate(plan, problem->model, request->costs, &plan->prediction, err);
+    mly_free(numbering.number);
+    if (status) {
+        mly_plan_destroy(plan);
+        return status;
+    }
+    *out = plan;
+    return MLY_OK;
+}
+
+enum mly_status mly__plan_add_candidate(mly_plan *plan, const char *description,
+                                        const char *planner,
+                                        const struct mly_prediction *prediction, bool chosen,
+                                        struct mly_error *err)
+{
+    size_t capacity = plan->candidate_count; /* exact: candidates are few */
+    if (mly_array_reserve(&plan->candidates, &capacity, (size_t)plan->candidate_count + 1,
+                          sizeof *plan->candidates))
+        return mly__problem_no_memory(err);
+    char *text = mly_strdup(description);
+    if (!text)
+        return mly__problem_no_memory(err);
+    struct mly_plan_candidate *to = &plan->candidates[plan->candidate_count++];
+    *to = (struct mly_plan_candidate){
+        .description = text, .prediction = *prediction, .chosen = chosen};
+    snprintf(to->planner, sizeof to->planner, "%s", planner);
+    return MLY_OK;
+}

@@ -1,0 +1,405 @@
+/*
+ * `pipeline`: good pipelines for graphs of any size.
+ *
+ *   1. Large graphs are made coarser: chains first, then slices of a topological order.
+ *   2. Several topological orders (as given, depth first, breadth first, least that lives at a time,
+ *      random): their prefixes are a family of downsets, and the best pipeline along the family is found
+ *      as `exact` finds it along all (stages.c). So a stage may begin in one order and end in another.
+ *      Source: Archer et al., "Practical performance guarantees for pipelined DNN inference",
+ *      arXiv:2311.03703, who slice one order at a time.
+ *   3. Local search: the downsets near those where the best ones are cut, of the graph as it is, with the
+ *      best order through them, are the next family; while that improves.
+ *   4. How far from the best it can be at most is known from a lower bound (bounds.c).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "problem_private.h"
+#include "stages.h"
+
+#define FAMILY_MAX 1500u /* downsets searched at once */
+#define COARSE_MAX 600u  /* units */
+#define ORDERS_MAX 10u
+#define NEAR_MAX 160u /* downsets tried near one cut */
+#define ROUNDS_MAX 6
+/* Bits in a family's sets, beyond which copying them takes longer than it may. */
+#define FAMILY_BITS_MAX (1u << 22)
+
+/* --- 2. topological orders --- */
+
+enum rule { ORDER_GIVEN, ORDER_DEPTH, ORDER_LEAST, ORDER_BREADTH, ORDER_DEPTH_LAST, ORDER_RANDOM };
+
+struct ordering {
+    const struct mly__problem *problem;
+    enum rule rule;
+    struct mly_random random;
+    uint32_t *missing; /* by unit: crossings that it waits for */
+    uint32_t *left;    /* by crossing: readers that have not come yet */
+    uint32_t *ready;   /* units that may come next, in the order that they became so */
+    uint32_t ready_count;
+};
+
+/* How many bytes more live once the unit has come. */
+static double growth(const struct ordering *o, uint32_t unit)
+{
+    const struct mly__unit *at = &o->problem->units[unit];
+    double bytes = 0;
+    for (uint32_t i = 0; i < at->output_count; i++)
+        bytes += o->problem->crossings[at->outputs[i]].bytes;
+    for (uint32_t i = 0; i < at->input_count; i++)
+        if (o->left[at->inputs[i]] == 1)
+            bytes -= o->problem->crossings[at->inputs[i]].bytes;
+    return bytes;
+}
+
+static uint32_t choose_ready(struct ordering *o)
+{
+    uint32_t best = 0;
+    switch (o->rule) {
+    case ORDER_DEPTH:
+        return o->ready_count - 1;
+    case ORDER_BREADTH:
+        return 0;
+    case ORDER_RANDOM:
+        return (uint32_t)mly_random_below(&o->random, o->ready_count);
+    case ORDER_GIVEN:
+    case ORDER_DEPTH_LAST:
+        for (uint32_t i = 1; i < o->ready_count; i++)
+            if ((o->ready[i] < o->ready[best]) == (o->rule == ORDER_GIVEN))
+                best = i;
+        return best;
+    case ORDER_LEAST:
+        break;
+    }
+    double least = growth(o, o->ready[0]);
+    for (uint32_t i = 1; i < o->ready_count; i++) {
+        const double bytes = growth(o, o->ready[i]);
+        if (bytes <= least) {
+            least = bytes;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static void come(struct ordering *o, uint32_t unit)
+{
+    const struct mly__unit *at = &o->problem->units[unit];
+    for (uint32_t i = 0; i < at->input_count; i++)
+        o->left[at->inputs[i]]--;
+    for (uint32_t i = 0; i < at->output_count; i++) {
+        const struct mly__crossing *c = &o->problem->crossings[at->outputs[i]];
+        for (uint32_t k = 0; k < c->consumer_count; k++)
+            if (--o->missing[c->consumers[k]] == 0)
+                o->ready[o->ready_count++] = c->consumers[k];
+    }
+}
+
+static enum mly_status make_order(const struct mly__problem *problem, enum rule rule, uint64_t seed,
+                                  uint32_t *order, struct mly_error *err)
+{
+    struct ordering o = {.problem = problem, .rule = rule};
+    o.missing = mly_alloc_array(problem->unit_count, sizeof *o.missing);
+    o.left = mly_alloc_array((size_t)problem->crossing_count + 1, sizeof *o.left);
+    o.ready = mly_alloc_array(problem->unit_count, sizeof *o.ready);
+    enum mly_status status = o.missing && o.left && o.ready ? MLY_OK : mly__problem_no_memory(err);
+    mly_random_init(&o.random, seed);
+    for (uint32_t c = 0; !status && c < problem->crossing_count; c++) {
+        const struct mly__crossing *crossing = &problem->crossings[c];
+        o.left[c] = crossing->consumer_count;
+        for (uint32_t i = 0; i < crossing->consumer_count; i++)
+            o.missing[crossing->consumers[i]] += crossing->producer != MLY_NO_INDEX;
+    }
+    for (uint32_t u = 0; !status && u < problem->unit_count; u++)
+        if (!o.missing[u])
+            o.ready[o.ready_count++] = u;
+    for (uint32_t n = 0; !status && n < problem->unit_count; n++) {
+        const uint32_t at = choose_ready(&o), unit = o.ready[at];
+        memmove(o.ready + at, o.ready + at + 1, (--o.ready_count - at) * sizeof *o.ready);
+        order[n] = unit;
+        come(&o, unit);
+    }
+    mly_free(o.missing);
+    mly_free(o.left);
+    mly_free(o.ready);
+    return status;
+}
+
+static void add_prefixes(struct mly__downsets *family, const uint32_t *order, uint64_t *set)
+{
+    const uint32_t count = family->problem->unit_count;
+    memset(set, 0, family->words * sizeof *set);
+    for (uint32_t n = 0; n + 1 < count; n++) {
+        mly__downset_put(set, order[n]);
+        mly__downsets_add(family, set);
+    }
+}
+
+static enum mly_status search_orders(const struct mly__problem *problem, bool sums, double bound,
+                                     struct mly__found *found, struct mly_error *err)
+{
+    struct mly__downsets family;
+    uint32_t orders = FAMILY_MAX / problem->unit_count;
+    orders = orders < 1 ? 1 : orders > ORDERS_MAX ? ORDERS_MAX : orders;
+    enum mly_status status = mly__downsets_begin(&family, problem, FAMILY_MAX, err);
+    if (status)
+        return status;
+    uint32_t *order = mly_alloc_array(problem->unit_count, sizeof *order);
+    uint64_t *set = mly_alloc_array(family.words, sizeof *set);
+    if (!order || !set)
+        status = mly__problem_no_memory(err);
+    for (uint32_t i = 0; !status && i < orders; i++) {
+        const enum rule rule = i < ORDER_RANDOM ? (enum rule)i : ORDER_RANDOM;
+        status = make_order(problem, rule, i, order, err);
+        if (!status)
+            add_prefixes(&family, order, set);
+    }
+    mly_free(order);
+    mly_free(set);
+    if (!status)
+        status = mly__downsets_close(&family, err);
+    if (!status)
+        status = mly__stages_search(&family, sums, bound, found, err);
+    mly__downsets_fini(&family);
+    return status;
+}
+
+/* --- 1. coarser --- */
+
+/* Slices of the depth-first order of about equal work. */
+static enum mly_status slice(const struct mly__problem *problem, uint32_t slices,
+                             struct mly__problem **out, struct mly_error *err)
+{
+    uint32_t *order = mly_alloc_array(problem->unit_count, sizeof *order);
+    uint32_t *group_of = mly_alloc_array(problem->unit_count, sizeof *group_of);
+    enum mly_status status = order && group_of ? MLY_OK : mly__problem_no_memory(err);
+    if (!status)
+        status = make_order(problem, ORDER_DEPTH, 0, order, err);
+    if (!status) {
+        for (uint32_t n = 0; n < problem->unit_count; n++)
+            group_of[order[n]] = (uint32_t)((uint64_t)n * slices / problem->unit_count);
+        status = mly__problem_coarsen(problem, group_of, slices, out, err);
+    }
+    mly_free(order);
+    mly_free(group_of);
+    return status;
+}
+
+static enum mly_status search_coarse(const struct mly__problem *problem, bool sums, double bound,
+                                     struct mly__found *found, struct mly_error *err)
+{
+    struct mly__problem *coarse = NULL;
+    struct mly__found coarse_found = {0};
+    if (problem->unit_count <= COARSE_MAX)
+        return search_orders(problem, sums, bound, found, err);
+    enum mly_status status = slice(problem, COARSE_MAX, &coarse, err);
+    if (!status)
+        status = search_orders(coarse, sums, bound, &coarse_found, err);
+    if (!status)
+        status = mly__found_add_refined(found, &coarse_found, coarse, problem, err);
+    mly__found_fini(&coarse_found);
+    mly__problem_destroy(coarse);
+    return status;
+}
+
+/* --- 3. local search --- */
+
+static bool is_last(const struct mly__problem *problem, const uint64_t *set, uint32_t unit)
+{
+    const struct mly__unit *at = &problem->units[unit];
+    for (uint32_t i = 0; i < at->output_count; i++) {
+        const struct mly__crossing *c = &problem->crossings[at->outputs[i]];
+        for (uint32_t k = 0; k < c->consumer_count; k++)
+            if (mly__downset_has(set, c->consumers[k]))
+                return false;
+    }
+    return true;
+}
+
+/*
+ * Downsets reached from one by adding a unit that is ready, or removing one that nothing in it needs;
+ * breadth first, so that the nearest come first.
+ */
+static enum mly_status add_near(struct mly__downsets *family, const uint64_t *from,
+                                struct mly_error *err)
+{
+    const struct mly__problem *problem = family->problem;
+    const size_t words = family->words;
+    uint64_t *queue = mly_alloc_array(words * (NEAR_MAX + 1), sizeof *queue);
+    if (!queue)
+        return mly__problem_no_memory(err);
+    memcpy(queue, from, words * sizeof *queue);
+    mly__downsets_add(family, from);
+    for (uint32_t head = 0, tail = 1; head < tail && tail < NEAR_MAX; head++) {
+        const uint64_t *at = queue + words * head;
+        for (uint32_t u = 0; u < problem->unit_count && tail < NEAR_MAX; u++) {
+            const bool inside = mly__downset_has(at, u);
+            if (inside ? !is_last(problem, at, u) : !mly__downset_is_ready(problem, at, u))
+                continue;
+            uint64_t *next = queue + words * tail;
+            const uint32_t before = family->count;
+            memcpy(next, at, words * sizeof *next);
+            next[u / 64] ^= UINT64_C(1) << u % 64;
+            mly__downsets_add(family, next);
+            tail += family->count > before;
+        }
+    }
+    mly_free(queue);
+    return MLY_OK;
+}
+
+/* Everything up to a part, as a downset. */
+static void first_parts(const struct mly__layout *layout, const struct mly__problem *problem,
+                        uint32_t parts, uint64_t *set, size_t words)
+{
+    memset(set, 0, words * sizeof *set);
+    for (uint32_t u = 0; u < problem->unit_count; u++)
+        if (layout->part_of_unit[u] < parts)
+            mly__downset_put(set, u);
+}
+
+static enum mly_status search_near(const struct mly__problem *problem, bool sums, double bound,
+                                   const struct mly__layout *best, struct mly__found *found,
+                                   struct mly_error *err)
+{
+    struct mly__downsets family;
+    uint32_t limit = FAMILY_BITS_MAX / problem->unit_count;
+    limit = limit > FAMILY_MAX ? FAMILY_MAX : limit;
+    enum mly_status status = mly__downsets_begin(&family, problem, limit, err);
+    if (status)
+        return status;
+    uint64_t *set = mly_alloc_array(family.words, sizeof *set);
+    if (!set)
+        status = mly__problem_no_memory(err);
+    for (uint32_t part = 1; !status && part < best->part_count; part++) {
+        first_parts(best, problem, part, set, family.words);
+        status = add_near(&family, set, err);
+    }
+    mly_free(set);
+    if (!status)
+        status = mly__downsets_close(&family, err);
+    if (!status)
+        status = mly__stages_search(&family, sums, bound, found, err);
+    mly__downsets_fini(&family);
+    return status;
+}
+
+/* The value that the objective looks at. */
+static double value_of(const struct mly__problem *problem, bool sums,
+                       const struct mly__layout_value *value)
+{
+    if (!sums)
+        return value->bottleneck_ns;
+    return problem->request->objective == MLY_OBJECTIVE_ENERGY ? value->energy_j
+                                                               : value->latency_ns;
+}
+
+/* Index of the best layout found, and its value. */
+static enum mly_status best_found(const struct mly__problem *problem, bool sums,
+                                  const struct mly__found *found, uint32_t *index, double *value,
+                                  struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    *value = INFINITY;
+    *index = 0;
+    for (uint32_t i = 0; !status && i < found->count; i++) {
+        struct mly__layout_value layout;
+        status = mly__layout_value(problem, &found->layouts[i], &layout, err);
+        if (!status && value_of(problem, sums, &layout) < *value) {
+            *value = value_of(problem, sums, &layout);
+            *index = i;
+        }
+    }
+    return status;
+}
+
+static enum mly_status improve(const struct mly__problem *problem, bool sums,
+                               struct mly__found *found, struct mly_error *err)
+{
+    uint32_t best = 0;
+    double value = INFINITY;
+    enum mly_status status = best_found(problem, sums, found, &best, &value, err);
+    for (int round = 0; !status && round < ROUNDS_MAX && found->count; round++) {
+        struct mly__found next = {0};
+        const double before = value;
+        if (found->layouts[best].part_count < 2)
+            break;
+        status =
+            search_near(problem, sums, sums ? INFINITY : value, &found->layouts[best], &next, err);
+        for (uint32_t i = 0; !status && i < next.count; i++)
+            status = mly__found_add(found, problem, &next.layouts[i], err);
+        mly__found_fini(&next);
+        if (!status)
+            status = best_found(problem, sums, found, &best, &value, err);
+        if (!(value < before))
+            break;
+    }
+    return status;
+}
+
+/* --- the whole --- */
+
+static enum mly_status search(const struct mly__problem *problem, bool sums,
+                              struct mly__found *found, struct mly_error *err)
+{
+    enum mly_status status = search_coarse(problem, sums, INFINITY, found, err);
+    return status ? status : improve(problem, sums, found, err);
+}
+
+enum mly_status mly__pipeline_reach(const struct mly__problem *problem, double *bottleneck_ns,
+                                    struct mly_error *err)
+{
+    struct mly__found found = {0};
+    uint32_t best;
+    enum mly_status status = search(problem, false, &found, err);
+    if (!status)
+        status = best_found(problem, false, &found, &best, bottleneck_ns, err);
+    mly__found_fini(&found);
+    return status;
+}
+
+/* "at most 0.8 % above the lower bound of 12.3 ms" */
+static enum mly_status write_gap(const struct mly__problem *problem, bool latency,
+                                 struct mly__found *found, struct mly_error *err)
+{
+    struct mly__bounds bounds;
+    uint32_t best;
+    double value = 0;
+    enum mly_status status = mly__problem_bounds(problem, &bounds, err);
+    if (!status)
+        status = best_found(problem, latency, found, &best, &value, err);
+    const double bound = latency ? bounds.latency_ns : bounds.bottleneck_ns;
+    if (!status && bound > 0 && isfinite(value))
+        snprintf(found->note, sizeof found->note,
+                 "its %s of %.4g ms is %.2g %% above a bound that no plan can beat",
+                 latency ? "latency" : "slowest stage", value / 1e6, (value / bound - 1) * 100);
+    return status;
+}
+
+enum mly_status mly__pipeline_find(const struct mly__problem *problem, struct mly__found *found,
+                                   struct mly_error *err)
+{
+    const enum mly_objective objective = problem->request->objective;
+    const bool sums = objective == MLY_OBJECTIVE_LATENCY || objective == MLY_OBJECTIVE_ENERGY;
+    enum mly_status status = search(problem, sums, found, err);
+    if (!status && objective != MLY_OBJECTIVE_ENERGY)
+        status = write_gap(problem, sums, found, err);
+    /* What waits least at a rate may be short rather than fast. */
+    if (!status && objective == MLY_OBJECTIVE_LATENCY_AT_RATE)
+        status = search(problem, true, found, err);
+    return status;
+}
+
+static enum mly_status make_pipeline(const struct mly_plan_request *request, mly_plan **out,
+                                     struct mly_error *err)
+{
+    return mly__plan_by(request, "pipeline", mly__pipeline_find, out, err);
+}
+
+const struct mly_planner mly__planner_pipeline = {
+    .name = "pipeline",
+    .summary = "a pipeline of segments on unlike processors, with replicas of stages",
+    .make = make_pipeline,
+};

@@ -1,0 +1,424 @@
+/*
+ * What planners of several segments have in common.
+ *
+ *   1. Batch sizes that fit the request: the model's or the user's; for latency the least; else those
+ *      that were measured, or a few where nothing is to be measured.
+ *   2. In the problem of each batch size the planner finds layouts; the whole model on each class of
+ *      processors and on all of them are added, because that often is best.
+ *   3. They become plans, with predictions; of those that read alike the best is kept, and the winner is
+ *      chosen by the rule of choose.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "problem_private.h"
+
+enum { BATCHES_MAX = 6 };
+
+/* Tried where all processors are modelled: what no measurement says. */
+static const uint32_t modelled_batches[] = {1, 2, 4, 8, 16, 32};
+
+/* --- found --- */
+
+static bool are_equal(const struct mly__problem *problem, const struct mly__layout *a,
+                      const struct mly__layout *b)
+{
+    return a->part_count == b->part_count && a->shared == b->shared &&
+           !memcmp(a->part_of_unit, b->part_of_unit,
+                   problem->unit_count * sizeof *a->part_of_unit) &&
+           !memcmp(a->replicas, b->replicas, a->part_count * sizeof *a->replicas);
+}
+
+enum mly_status mly__found_add(struct mly__found *found, const struct mly__problem *problem,
+                               const struct mly__layout *layout, struct mly_error *err)
+{
+    for (uint32_t i = 0; i < found->count; i++)
+        if (are_equal(problem, &found->layouts[i], layout))
+            return MLY_OK;
+    if (found->count == MLY__FOUND_MAX)
+        return MLY_OK;
+    struct mly__layout *to = &found->layouts[found->count];
+    enum mly_status status = mly__layout_init(to, problem, layout->part_count, err);
+    if (status)
+        return status;
+    memcpy(to->part_of_unit, layout->part_of_unit, problem->unit_count * sizeof *to->part_of_unit);
+    memcpy(to->replicas, layout->replicas, layout->part_count * sizeof *to->replicas);
+    to->shared = layout->shared;
+    found->count++;
+    return MLY_OK;
+}
+
+void mly__found_fini(struct mly__found *found)
+{
+    for (uint32_t i = 0; i < found->count; i++)
+        mly__layout_fini(&found->layouts[i]);
+    found->count = 0;
+}
+
+enum mly_status mly__found_add_refined(struct mly__found *found, const struct mly__found *from,
+                                       const struct mly__problem *coarse,
+                                       const struct mly__problem *problem, struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; !status && i < from->count; i++) {
+        struct mly__layout layout;
+        status = mly__layout_refine(&from->layouts[i], coarse, problem, &layout, err);
+        if (status)
+            break;
+        status = mly__found_add(found, problem, &layout, err);
+        mly__layout_fini(&layout);
+    }
+    return status;
+}
+
+/* --- 1. batches --- */
+
+struct batches {
+    uint32_t items[BATCHES_MAX];
+    uint32_t count;
+};
+
+static void add_batch(struct batches *batches, uint32_t batch)
+{
+    uint32_t at = batches->count;
+    for (uint32_t i = 0; i < batches->count; i++)
+        if (batches->items[i] == batch)
+            return;
+    if (batches->count == BATCHES_MAX)
+        return;
+    for (; at && batches->items[at - 1] > batch; at--)
+        batches->items[at] = batches->items[at - 1];
+    batches->items[at] = batch;
+    batches->count++;
+}
+
+static bool all_modelled(const struct mly_plan_request *request)
+{
+    if (!request->processors || !request->processors->count)
+        return false;
+    for (size_t i = 0; i < request->processors->count; i++)
+        if (!request->processors->items[i].modelled)
+            return false;
+    return true;
+}
+
+static void measured_batches(const struct mly_plan_request *request, struct batches *batches)
+{
+    const struct mly_cost_entry *entry;
+    for (size_t i = 0; request->costs && (entry = mly_cost_table_at(request->costs, i)); i++)
+        if (entry->scope != MLY_COST_SEGMENT && !entry->config.runtime_defaults)
+            add_batch(batches, entry->config.batch);
+    if (!batches->count)
+        add_batch(batches, 1);
+}
+
+static void choose_batches(const struct mly_plan_request *request, struct batches *batches)
+{
+    const int64_t fixed = mly_model_fixed_batch(request->model);
+    if (request->batch) {
+        add_batch(batches, request->batch);
+    } else if (fixed > 0) {
+        add_batch(batches, (uint32_t)fixed);
+    } else if (all_modelled(request)) {
+        for (size_t i = 0; i < MLY__COUNT(modelled_batches); i++)
+            add_batch(batches, modelled_batches[i]);
+    } else {
+        measured_batches(request, batches);
+    }
+    if (request->objective == MLY_OBJECTIVE_LATENCY && batches->count > 1)
+        batches->count = 1;
+}
+
+/* --- 2. layouts --- */
+
+static enum mly_status add_whole(const struct mly__problem *problem, const uint32_t *replicas,
+                                 struct mly__found *found, struct mly_error *err)
+{
+    struct mly__layout layout;
+    enum mly_status status = mly__layout_init(&layout, problem, 1, err);
+    if (status)
+        return status;
+    memcpy(layout.replicas[0], replicas, sizeof layout.replicas[0]);
+    status = mly__found_add(found, problem, &layout, err);
+    mly__layout_fini(&layout);
+    return status;
+}
+
+static bool computes_all(const struct mly__problem *problem, uint32_t class)
+{
+    for (uint32_t u = 0; u < problem->unit_count; u++)
+        if (isinf(mly__load_of(problem, class, u)->time_ns))
+            return false;
+    return true;
+}
+
+static enum mly_status add_wholes(const struct mly__problem *problem, struct mly__found *found,
+                                  struct mly_error *err)
+{
+    uint32_t all[MLY__CLASSES_MAX] = {0};
+    enum mly_status status = MLY_OK;
+    for (uint32_t c = 0; !status && c < problem->class_count; c++) {
+        uint32_t one[MLY__CLASSES_MAX] = {0};
+        if (!computes_all(problem, c))
+            continue;
+        one[c] = 1;
+        status = add_whole(problem, one, found, err);
+        all[c] = one[c] = problem->classes[c].count;
+        if (!status)
+            status = add_whole(problem, one, found, err);
+    }
+    for (uint32_t c = 0; c < problem->class_count; c++)
+        if (all[c])
+            return status ? status : add_whole(problem, all, found, err);
+    return status;
+}
+
+/* "edgetpu-pcie | edgetpu-pcie x 2 | cpu (2 threads) + p100, batch 4" */
+static enum mly_status describe(const struct mly__problem *problem,
+                                const struct mly__layout *layout, struct mly_buffer *buffer)
+{
+    enum mly_status status = layout->part_count == 1
+                                 ? mly_buffer_printf(buffer, "whole on ")
+                                 : mly_buffer_printf(buffer, "%u segments on ", layout->part_count);
+    for (uint32_t part = 0; !status && part < layout->part_count; part++) {
+        const char *comma = part ? " | " : "";
+        for (uint32_t c = 0; !status && c < problem->class_count; c++) {
+            const uint32_t replicas = layout->replicas[part][c];
+            if (!replicas)
+                continue;
+            status = mly_buffer_printf(buffer, "%s%s", comma, problem->classes[c].name);
+            if (!status && replicas > 1)
+                status = mly_buffer_printf(buffer, " x %u", replicas);
+            comma = " + ";
+        }
+    }
+    return status ? status : mly_buffer_printf(buffer, ", batch %u", problem->batch);
+}
+
+/* --- 3. plans --- */
+
+struct option {
+    mly_plan *plan;
+    char *description;
+    struct mly__alternative alternative;
+    enum mly_objective objective;
+};
+
+struct options {
+    struct option *items;
+    size_t count, capacity;
+    char note[256]; /* of the problem that the best option comes from */
+    double note_score;
+    struct mly_error reason; /* why the last layout could not be used */
+};
+
+static void options_fini(struct options *options)
+{
+    for (size_t i = 0; i < options->count; i++) {
+        mly_plan_destroy(options->items[i].plan);
+        mly_free(options->items[i].description);
+    }
+    mly_free(options->items);
+}
+
+static struct mly__alternative alternative_of(const mly_plan *plan, const char *name)
+{
+    return (struct mly__alternative){.prediction = plan->prediction,
+                                     .eligible = true,
+                                     .segments = plan->segment_count,
+                                     .groups = plan->processor_count,
+                                     .batch = plan->batch,
+                                     .name = name};
+}
+
+/* A plan that reads like another is kept only if it is better. */
+static void drop_worse(struct options *options, enum mly_objective objective)
+{
+    struct option *last = &options->items[options->count - 1];
+    for (size_t i = 0; i + 1 < options->count; i++) {
+        struct option *other = &options->items[i];
+        if (strcmp(other->description, last->description) != 0)
+            continue;
+        if (mly__plan_score(&last->plan->prediction, objective) >
+            mly__plan_score(&other->plan->prediction, objective)) {
+            const struct option kept = *other;
+            *other = *last;
+            *last = kept;
+        }
+        mly_plan_destroy(last->plan);
+        mly_free(last->description);
+        options->count--;
+        return;
+    }
+}
+
+static enum mly_status add_option(const struct mly__problem *problem,
+                                  const struct mly__layout *layout, const char *planner,
+                                  struct options *options, struct mly_error *err)
+{
+    struct mly_buffer text = {.max_bytes = 4096};
+    const enum mly_objective objective = problem->request->objective;
+    mly_plan *plan = NULL;
+    enum mly_status status = mly__layout_plan(problem, layout, planner, &plan, &options->reason);
+    if (status == MLY_E_NOT_FOUND || status == MLY_E_UNSUPPORTED || status == MLY_E_LIMIT)
+        return MLY_OK;
+    if (status)
+        return mly_error_set(err, status, "%s", options->reason.message);
+    status = describe(problem, layout, &text);
+    if (!status && mly_array_reserve(&options->items, &options->capacity, options->count + 1,
+                                     sizeof *options->items))
+        status = MLY_E_NO_MEMORY;
+    if (status) {
+        mly_plan_destroy(plan);
+        mly_buffer_fini(&text);
+        return mly__problem_no_memory(err);
+    }
+    options->items[options->count++] =
+        (struct option){.plan = plan,
+                        .description = text.data,
+                        .alternative = alternative_of(plan, text.data),
+                        .objective = objective};
+    drop_worse(options, objective);
+    return MLY_OK;
+}
+
+static enum mly_status solve(const struct mly_plan_request *request, uint32_t batch,
+                             const char *planner, mly__find *find, struct options *options,
+                             struct mly_error *err)
+{
+    struct mly__problem *problem = NULL;
+    struct mly__found found = {0};
+    enum mly_status status = mly__problem_create(request, batch, MLY__UNITS_FUSED, &problem, err);
+    if (!status)
+        status = find(problem, &found, err);
+    if (!status)
+        status = add_wholes(problem, &found, err);
+    for (uint32_t i = 0; !status && i < found.count; i++)
+        status = add_option(problem, &found.layouts[i], planner, options, err);
+    double best = 0;
+    for (size_t i = 0; i < options->count; i++)
+        best = fmax(best, mly__plan_score(&options->items[i].plan->prediction, request->objective));
+    if (!status && best > options->note_score) {
+        options->note_score = best;
+        memcpy(options->note, found.note, sizeof options->note);
+    }
+    mly__found_fini(&found);
+    mly__problem_destroy(problem);
+    return status;
+}
+
+static int compare_options(const void *a, const void *b)
+{
+    const struct option *x = a, *y = b;
+    return mly__plan_compare(&x->alternative, &y->alternative, x->objective);
+}
+
+/* The whole model under the runtime's defaults, where that was measured. */
+static enum mly_status add_baseline(const struct mly_plan_request *request, const char *planner,
+                                    mly_plan *plan, struct mly_error *err)
+{
+    const struct mly_cost_entry *entry, *best = NULL;
+    char text[MLY__PLAN_CONFIG_TEXT_BYTES];
+    for (size_t i = 0; request->costs && (entry = mly_cost_table_at(request->costs, i)); i++)
+        if (entry->scope == MLY_COST_MODEL && entry->config.runtime_defaults &&
+            entry->config.batch == plan->batch)
+            best = entry;
+    if (!best)
+        return MLY_OK;
+    struct mly__plan_memory memory;
+    enum mly_status status = mly__plan_memory_whole(request->model, plan->batch, &memory, err);
+    if (status)
+        return status;
+    struct mly_prediction prediction = mly__plan_predict_whole(best, &memory);
+    if (request->rate_per_s > 0)
+        prediction.loaded_latency_ns =
+            mly__queue_latency_ns(request->rate_per_s, plan->batch, 1, prediction.throughput_per_s,
+                                  prediction.latency_ns, prediction.spread);
+    status = mly__plan_add_candidate(plan, mly__plan_config_text(&best->config, text), planner,
+                                     &prediction, false, err);
+    if (!status)
+        plan->candidates[plan->candidate_count - 1].baseline = true;
+    return status;
+}
+
+/* Candidates are kept best first; the baseline came last. */
+static void sink_baseline(mly_plan *plan)
+{
+    for (uint32_t i = plan->candidate_count; i-- > 1;) {
+        struct mly_plan_candidate *c = &plan->candidates[i];
+        if (!(mly__plan_score(&c->prediction, plan->objective) >
+              mly__plan_score(&c[-1].prediction, plan->objective)))
+            break;
+        const struct mly_plan_candidate kept = *c;
+        *c = c[-1];
+        c[-1] = kept;
+    }
+}
+
+static enum mly_status take_winner(const struct mly_plan_request *request, const char *planner,
+                                   struct options *options, mly_plan **out, struct mly_error *err)
+{
+    struct mly__alternative *alternatives = mly_alloc_array(options->count, sizeof *alternatives);
+    if (!alternatives)
+        return mly__problem_no_memory(err);
+    qsort(options->items, options->count, sizeof *options->items, compare_options);
+    for (size_t i = 0; i < options->count; i++)
+        alternatives[i] = options->items[i].alternative;
+    const size_t winner = mly__plan_choose(alternatives, options->count, request->objective);
+    mly_free(alternatives);
+    if (winner == options->count)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "planner %s: nothing that can be compared for %s was found", planner,
+                             mly_objective_name(request->objective));
+    mly_plan *plan = options->items[winner].plan;
+    enum mly_status status = MLY_OK;
+    for (size_t i = 0; !status && i < options->count; i++)
+        status = mly__plan_add_candidate(plan, options->items[i].description, planner,
+                                         &options->items[i].plan->prediction, i == winner, err);
+    if (!status)
+        status = add_baseline(request, planner, plan, err);
+    if (!status)
+        sink_baseline(plan);
+    if (!status && options->note[0] && !(plan->note = mly_strdup(options->note)))
+        status = mly__problem_no_memory(err);
+    if (!status && !(plan->why = mly__plan_explain(plan)))
+        status = mly__problem_no_memory(err);
+    if (status)
+        return status;
+    options->items[winner].plan = NULL;
+    *out = plan;
+    return MLY_OK;
+}
+
+/* What may keep one batch size from being planned without keeping the others. */
+static bool may_pass_over(enum mly_status status)
+{
+    return status == MLY_E_NOT_FOUND || status == MLY_E_LIMIT || status == MLY_E_UNSUPPORTED;
+}
+
+enum mly_status mly__plan_by(const struct mly_plan_request *request, const char *planner,
+                             mly__find *find, mly_plan **out, struct mly_error *err)
+{
+    struct batches batches = {0};
+    struct options options = {0};
+    struct mly_error reason = {0};
+    enum mly_status status = MLY_OK;
+    choose_batches(request, &batches);
+    for (uint32_t i = 0; !status && i < batches.count; i++) {
+        status = solve(request, batches.items[i], planner, find, &options, &reason);
+        if (may_pass_over(status) && (options.count || i + 1 < batches.count))
+            status = MLY_OK;
+    }
+    if (!status && !options.count)
+        status = options.reason.status ? options.reason.status : reason.status;
+    if (status)
+        status = mly_error_set(err, status, "%s",
+                               reason.message[0] ? reason.message : options.reason.message);
+    else
+        status = take_winner(request, planner, &options, out, err);
+    options_fini(&options);
+    return status;
+}
