@@ -133,10 +133,11 @@ enum mly_status mly_dir_remove(const char *path, struct mly_error *err)
                 (last_length == 2 && last[0] == '.' && last[1] == '.');
     if (dots || (stat("/", &root) == 0 && root.st_dev == s.st_dev && root.st_ino == s.st_ino))
         return mly_error_set(err, MLY_E_INVALID, "refusing to remove '%s'", path);
-    char *name = mly_strndup(path, length);
-    if (!name)
+    /* Only a path that ends in slashes needs memory: what cleans up works when that is short. */
+    char *name = path[length] ? mly_strndup(path, length) : NULL;
+    if (path[length] && !name)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory to remove '%s'", path);
-    enum mly_status status = remove_entry(AT_FDCWD, name, path, 0, err);
+    enum mly_status status = remove_entry(AT_FDCWD, name ? name : path, path, 0, err);
     mly_free(name);
     return status;
 }

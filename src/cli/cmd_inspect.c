@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "internal.h"
+#include "measuring.h"
 #include "model/graph.h"
 #include "plan/dot.h"
 
@@ -309,26 +310,6 @@ static int print_text(const struct inspection *it, bool nodes)
     return cli_finish_output();
 }
 
-/* "seq=128" into bindings; the names are cut out of copies kept in `storage`. */
-static enum mly_status parse_bindings(const struct cli_texts *dims,
-                                      struct mly_dim_binding *bindings, char **storage,
-                                      struct mly_error *err)
-{
-    for (size_t i = 0; i < dims->count; i++) {
-        const char *equals = strrchr(dims->items[i], '=');
-        char *end = NULL;
-        long long size = equals ? strtoll(equals + 1, &end, 10) : 0;
-        if (!equals || equals == dims->items[i] || size < 1 || size > INT32_MAX || *end != '\0')
-            return mly_error_set(err, MLY_E_INVALID, "--dim %s: NAME=N with N from 1 is needed",
-                                 dims->items[i]);
-        storage[i] = mly_strndup(dims->items[i], (size_t)(equals - dims->items[i]));
-        if (!storage[i])
-            return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-        bindings[i] = (struct mly_dim_binding){storage[i], size};
-    }
-    return MLY_OK;
-}
-
 static int write_dot(const struct cli_common *common, const struct inspection *it, const char *file)
 {
     struct mly_error err = {0};
@@ -355,11 +336,10 @@ static int run_inspect(const struct cli_common *common, const void *values, char
     struct mly_error err = {0};
     mly_model *model = NULL;
     struct mly_shape *shapes = NULL;
-    struct mly_dim_binding bindings[CLI_REPEAT_MAX];
-    char *storage[CLI_REPEAT_MAX] = {0};
+    struct cli_dims dims;
     struct inspection it = {.path = operands[0]};
     int exit_status = CLI_EXIT_FAILED;
-    enum mly_status status = parse_bindings(&given->dims, bindings, storage, &err);
+    enum mly_status status = cli_dims_parse(&given->dims, &dims, &err);
     if (status != MLY_OK) {
         exit_status = cli_usage(&err);
         goto done;
@@ -377,7 +357,7 @@ static int run_inspect(const struct cli_common *common, const void *values, char
     it.shapes = shapes;
     status = shapes ? MLY_OK : mly_error_set(&err, MLY_E_NO_MEMORY, "memory is short");
     if (status == MLY_OK)
-        status = mly_graph_bind(model, it.batch, bindings, given->dims.count, shapes, &err);
+        status = mly_graph_bind(model, it.batch, dims.items, dims.count, shapes, &err);
     if (status == MLY_OK)
         status = mly_graph_totals(it.graph, shapes, &it.totals, &err);
     if (status != MLY_OK)
@@ -389,8 +369,7 @@ static int run_inspect(const struct cli_common *common, const void *values, char
 done:
     mly_free(shapes);
     mly_model_destroy(model);
-    for (size_t i = 0; i < CLI_REPEAT_MAX; i++)
-        mly_free(storage[i]);
+    cli_dims_fini(&dims);
     return exit_status;
 }
 

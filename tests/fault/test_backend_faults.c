@@ -100,6 +100,8 @@ static void times_and_shapes_survive_every_failed_allocation(void **state)
     (void)state;
     struct mly_session_options options = rig_options(1);
     options.profile_nodes = true;
+    expect_ok(mly_dir_create(scratch_path(scratch, "tmp"), &err), err);
+    assert_int_equal(setenv("TMPDIR", scratch_path(scratch, "tmp"), 1), 0);
     for (uint64_t n = 1, failed = 1; failed; n++) {
         mly_session *session = NULL;
         struct mly_node_times times = {0};
@@ -118,6 +120,8 @@ static void times_and_shapes_survive_every_failed_allocation(void **state)
         tensors_free(outputs, info->output_count);
         ops->close(session);
     }
+    assert_int_equal(rmdir(getenv("TMPDIR")), 0); /* nothing is left in it */
+    unsetenv("TMPDIR");
     for (uint64_t n = 1, failed = 1; failed; n++) {
         const uint64_t before = mly_alloc_count();
         mly_alloc_fail_once(n);
