@@ -82,10 +82,29 @@ struct mly_tensor {
     enum mly_dtype dtype;
     struct mly_shape shape;
     void *data; /* NULL only if size_bytes is 0, or in an output that the callee is to provide */
-    size_t size_bytes; /* of data */
+    size_t size_bytes; /* of data; 0 if it is declared absent */
     void (*release)(void *owner);
     void *owner;
 };
+
+/*
+ * What modelled processors (hardware that is not here, see MLY_RESULTS_WHEN_FAST) do about results:
+ * their times come from a model, the values of their results from this box's CPU.
+ */
+enum mly_results {
+    /*
+     * Computed where the CPU needs at most half of the modelled time, so that times stay true; else
+     * every result is declared absent, from the first one on.
+     */
+    MLY_RESULTS_WHEN_FAST,
+    MLY_RESULTS_ALWAYS, /* computed, even where tasks then take longer than is modelled */
+    MLY_RESULTS_NEVER   /* declared absent: times are all that is wanted */
+};
+/*
+ * True for a tensor that is declared absent: type and shape say what it would be, but data is NULL
+ * and size_bytes 0. Only modelled processors make such. Threads: any.
+ */
+MLY_API bool mly_tensor_is_absent(const struct mly_tensor *tensor);
 
 /*
  * Every tensor that mly_tensor_init and mly_tensor_dup allocate starts at a multiple of this (a
@@ -106,7 +125,7 @@ MLY_API void mly_tensor_fini(struct mly_tensor *tensor);
 /*
  * Copies src, data and all, into a newly allocated *out (free with mly_tensor_fini).
  * Errors: those of mly_shape_bytes; MLY_E_INVALID if src's size_bytes is not what its shape needs;
- * MLY_E_NO_MEMORY.
+ * MLY_E_ABSENT if src is declared absent; MLY_E_NO_MEMORY.
  */
 MLY_API enum mly_status mly_tensor_dup(const struct mly_tensor *src, struct mly_tensor *out,
                                        struct mly_error *err) MLY_MUST_CHECK;

@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "modelled_session.h"
 #include "ort_session.h"
 
 #define MEMBERS_MAX 16
 
-static const struct mly_backend_ops *members[MEMBERS_MAX] = {&mly__ort_ops};
-static size_t member_count = 1;
+static const struct mly_backend_ops *members[MEMBERS_MAX] = {&mly__ort_ops, &mly__modelled_ops};
+static size_t member_count = 2;
 
 const struct mly_backend_ops *mly_backend_at(size_t index)
 {

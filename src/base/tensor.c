@@ -193,6 +193,13 @@ void mly_tensor_fini(struct mly_tensor *tensor)
     *tensor = (struct mly_tensor){0};
 }
 
+bool mly_tensor_is_absent(const struct mly_tensor *tensor)
+{
+    size_t bytes = 0;
+    return !tensor->data && tensor->size_bytes == 0 && tensor->dtype != MLY_DTYPE_UNDEFINED &&
+           mly_shape_bytes(tensor->dtype, &tensor->shape, &bytes, NULL) == MLY_OK && bytes > 0;
+}
+
 enum mly_status mly_tensor_dup(const struct mly_tensor *src, struct mly_tensor *out,
                                struct mly_error *err)
 {
@@ -200,6 +207,10 @@ enum mly_status mly_tensor_dup(const struct mly_tensor *src, struct mly_tensor *
     enum mly_status status = mly_shape_bytes(src->dtype, &src->shape, &bytes, err);
     if (status != MLY_OK)
         return status;
+    if (mly_tensor_is_absent(src))
+        return mly_error_set(err, MLY_E_ABSENT,
+                             "the tensor's values are declared absent: a modelled processor did not "
+                             "compute them");
     if (bytes != src->size_bytes || (bytes && !src->data))
         return mly_error_set(err, MLY_E_INVALID,
                              "a tensor holds %zu bytes where its shape needs %zu",

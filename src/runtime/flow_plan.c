@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "device/modelled.h"
 #include "model/graph.h"
 #include "plan/plan.h"
 #include "runtime/flow.h"
@@ -62,6 +63,7 @@ static enum mly_status take_processor(struct mly_flow_processor *p,
     snprintf(p->device.id, sizeof p->device.id, "%s", from->id);
     snprintf(p->device.kind, sizeof p->device.kind, "%s", from->kind);
     p->device.usable = true;
+    p->device.modelled = mly_device_model_find(from->kind) != NULL;
     p->device.numa_node = -1;
     p->device.cpus = dup_indices(from->cpus, from->cpu_count);
     if (!p->device.cpus)

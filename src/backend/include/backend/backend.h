@@ -31,6 +31,7 @@ struct mly_session_options {
         runtime_defaults; /* baseline: open the file as the runtime would by itself (all its defaults); the rest is ignored */
     bool no_prepared_copy; /* the plain way: optimise and pack in memory for this session alone */
     bool profile_nodes;    /* record per-node times (slower) */
+    enum mly_results results; /* of modelled processors */
 };
 
 struct mly_session_port {
@@ -85,6 +86,7 @@ struct mly_backend_ops {
      * outputs[output_count]: with data set, the result is written there without a copy (MLY_E_MISMATCH
      * if type, shape or size differ; dims of -1 in outputs[i].shape take the result's); with data NULL the back end provides memory and sets release/owner
      * (release may be called by any thread).
+     * A modelled processor may take and give tensors that are declared absent (mly_tensor_is_absent); MLY_E_ABSENT where the caller has set data.
      * Not thread-safe per session; different sessions run at once.
      */
     enum mly_status (*run)(mly_session *session, const struct mly_tensor *inputs,
