@@ -10,6 +10,8 @@
  *      every request that notes when each of its segments ended: a task was ready when the last of its
  *      producers ended.
  *   4. Averages over time are areas, added up from event to event inside the window.
+ *   5. The scheduler may leave a processor idle for a task that another one should end sooner, and says
+ *      when to look again: a third kind of event, as late as the native executor's.
  */
 #include "runtime/virtual.h"
 
@@ -23,6 +25,7 @@
 
 #define DEFAULT_CAPACITY 4096u
 #define EVENTS_PER_PROGRESS (UINT64_C(1) << 17)
+#define REVIEW_NS 1000000 /* (5) at the soonest, as in crew.c */
 
 struct event {
     int64_t at_ns;
@@ -62,7 +65,7 @@ struct run {
     struct mly__services services;
     struct mly_arrival_stream stream;
     struct mly_random random; /* service times */
-    int64_t now_ns, arrival_ns;
+    int64_t now_ns, arrival_ns, review_ns;
     bool ended; /* no request arrives any more */
     bool by_duration;
     int64_t from_ns, to_ns; /* the window */
@@ -222,7 +225,7 @@ static uint32_t deliver(struct run *run)
 static void dispatch(struct run *run)
 {
     struct mly__task *task;
-    while ((task = mly__core_next(&run->core))) {
+    while ((task = mly__scheduler_next(run->core.scheduler, run->now_ns))) {
         uint32_t p = task->processor;
         size_t pair = (size_t)task->schedule.segment * run->flow->processor_count + p;
         if (!mly__core_begin(task, run->now_ns)) { /* requests are never stopped here */
@@ -233,6 +236,10 @@ static void dispatch(struct run *run)
         run->processors[p] = (struct processor){task, run->now_ns, end_ns};
         heap_push(run, (struct event){end_ns, run->begun++, p});
     }
+    int64_t review_ns = mly_scheduler_review_ns(run->core.scheduler);
+    if (review_ns < run->now_ns + REVIEW_NS)
+        review_ns = run->now_ns + REVIEW_NS;
+    run->review_ns = review_ns;
     uint32_t waiting = mly__core_waiting(&run->core);
     if (waiting > run->result->most_waiting)
         run->result->most_waiting = waiting;
@@ -318,11 +325,11 @@ static void plan_arrival(struct run *run)
 static void begin(struct run *run)
 {
     const struct mly_arrivals *arrivals = run->options->arrivals;
+    run->arrival_ns = run->review_ns = INT64_MAX;
     if (arrivals->kind != MLY_ARRIVALS_CLOSED) {
         plan_arrival(run);
         return;
     }
-    run->arrival_ns = INT64_MAX;
     run->by_duration = run->options->duration_ns > 0;
     for (uint32_t i = 0; i < arrivals->in_flight && run->status == MLY_OK; i++) {
         if (run->options->count == 0 || run->result->arrived < run->options->count)
@@ -347,7 +354,11 @@ static void go(struct run *run)
 {
     begin(run);
     while (run->status == MLY_OK) {
-        if (run->heap_length > 0 && run->heap[0].at_ns <= run->arrival_ns) {
+        int64_t end_ns = run->heap_length > 0 ? run->heap[0].at_ns : INT64_MAX;
+        if (run->review_ns < end_ns && run->review_ns < run->arrival_ns) { /* (5) */
+            advance(run, run->review_ns);
+            dispatch(run);
+        } else if (run->heap_length > 0 && end_ns <= run->arrival_ns) {
             struct event event = heap_pop(run);
             advance(run, event.at_ns);
             end_task(run, event.processor);
@@ -490,7 +501,8 @@ static enum mly_status allocate(struct run *run, uint32_t capacity, struct mly_e
             uint32_t p = flow->segments[s].processors[i];
             const struct mly_virtual_cost *cost =
                 &run->options->costs[(size_t)s * flow->processor_count + p];
-            mly_scheduler_set_cost(run->core.scheduler, s, p, (int64_t)cost->median_ns);
+            if (!flow->segments[s].cost_ns) /* else the core has set them */
+                mly_scheduler_set_cost(run->core.scheduler, s, p, (int64_t)cost->median_ns);
         }
     }
     return status;

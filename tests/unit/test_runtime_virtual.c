@@ -128,6 +128,7 @@ static void mm2_waits_as_theory_says(void **state)
     set_cost(0, 0, 1, MLY_VIRTUAL_EXPONENTIAL);
     set_cost(0, 1, 1, MLY_VIRTUAL_EXPONENTIAL);
     sim.options.count = 1000000;
+    sim.options.policy = MLY_SCHEDULE_EAGER; /* the theory's: nobody waits while one is idle */
     const struct mly_virtual_result *r = run();
     expect_near(r->queue.mean_ns, 0.576470588 / (2 - 1.4) * MS, 0.04);
     expect_near(r->processors[0].utilisation + r->processors[1].utilisation, 1.4, 0.01);
@@ -175,7 +176,7 @@ static void one_request_takes_the_longest_path(void **state)
     close_sim();
 }
 
-/* The faster of two unlike processors is taken first; the other only what would wait. */
+/* The faster of two unlike processors is taken; the other is tried now and then. */
 static void the_faster_processor_works_more(void **state)
 {
     (void)state;
@@ -184,8 +185,8 @@ static void the_faster_processor_works_more(void **state)
     set_cost(0, 1, 3, MLY_VIRTUAL_EXACT);
     sim.options.count = 1000;
     const struct mly_virtual_result *r = run();
-    assert_int_equal(r->processors[1].tasks, 1000);
-    assert_true(r->latency.max_ns == 3 * MS);
+    assert_true(r->processors[1].tasks >= 980);
+    assert_true(r->latency.p90_ns <= 3.02 * MS && r->latency.max_ns <= 9 * MS);
     close_sim();
 }
 

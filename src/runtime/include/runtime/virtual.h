@@ -146,6 +146,7 @@ struct mly_virtual_cost_request {
     const struct mly_dim_binding *bindings;
     size_t binding_count;
     bool exact;
+    bool cold; /* the first task of a modelled processor loads weights; else that was before */
 };
 enum mly_status mly_virtual_costs(const struct mly_virtual_cost_request *request,
                                   struct mly_virtual_cost **out,
