@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "model/cut.h"
 #include "model/segment.h"
 #include "model/tensor_pb.h"
 
@@ -93,6 +94,36 @@ static void cut(const mly_model *model)
     free(nodes);
 }
 
+/* Balanced parts are convex, and are extracted one by one. */
+static void cut_by_rule(const mly_model *model, enum mly_cut_rule rule)
+{
+    const struct mly_graph *graph = mly_model_graph(model);
+    const int64_t fixed = mly_model_fixed_batch(model);
+    uint32_t groups = 0, parts = 2;
+    uint32_t *of_node = malloc(((size_t)graph->node_count + 1) * sizeof *of_node);
+    uint32_t *nodes = malloc(((size_t)graph->node_count + 1) * sizeof *nodes);
+    struct mly_shape *shapes = calloc((size_t)graph->tensor_count + 1, sizeof *shapes);
+    if (of_node && nodes && shapes &&
+        mly_graph_fusion_groups(graph, rule, of_node, &groups, NULL) == MLY_OK &&
+        mly_graph_bind(model, fixed > 0 ? fixed : 2, NULL, 0, shapes, NULL) == MLY_OK &&
+        mly_cut_balanced(graph, rule, shapes, parts, of_node, NULL) == MLY_OK) {
+        for (uint32_t part = 0; part < parts; part++) {
+            struct mly_segment segment = {0};
+            uint32_t count = 0;
+            for (uint32_t i = 0; i < graph->node_count; i++)
+                if (of_node[i] == part)
+                    nodes[count++] = i;
+            if (!mly_graph_is_convex(graph, nodes, count, NULL, NULL))
+                abort();
+            if (mly_segment_extract(model, nodes, count, &segment, NULL) == MLY_OK)
+                mly_segment_fini(&segment);
+        }
+    }
+    free(of_node);
+    free(nodes);
+    free(shapes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
@@ -106,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (mly_model_load(path, &options, &model, NULL) == MLY_OK) {
         check_graph(mly_model_graph(model));
+        cut_by_rule(model, size & 2 ? MLY_CUT_ANYWHERE : MLY_CUT_BETWEEN_PATTERNS);
         inspect(model);
         cut(model);
         if (mly_model_add_shapes(model, data, size, NULL) != MLY_OK)
