@@ -105,7 +105,7 @@ static void normalise(struct dual *d)
  * 2. A class whose processors would have more to do than the others gets more weight; steps are
  * multiplicative, so that weights stay positive whatever their scale, and get smaller.
  */
-static double best_bound(struct dual *d)
+static double best_bound(struct dual *d, double *weight)
 {
     const struct mly__problem *problem = d->problem;
     double load[MLY__CLASSES_MAX], best = 0;
@@ -119,7 +119,10 @@ static double best_bound(struct dual *d)
     for (int step = 0; step < STEPS; step++) {
         double most = 0;
         normalise(d);
-        best = fmax(best, bound_of(d, load));
+        const double bound = bound_of(d, load);
+        if (bound > best || !step)
+            memcpy(weight, d->weight, sizeof d->weight);
+        best = fmax(best, bound);
         if (isinf(best) || problem->class_count == 1)
             break;
         for (uint32_t c = 0; c < problem->class_count; c++)
@@ -168,7 +171,7 @@ enum mly_status mly__problem_bounds(const struct mly__problem *problem, struct m
     if (!status)
         status = longest_way(problem, &bounds.latency_ns, err);
     if (!status) {
-        bounds.bottleneck_ns = best_bound(&dual);
+        bounds.bottleneck_ns = best_bound(&dual, bounds.weight);
         *out = bounds;
     }
     mly_free(dual.time_ns);

@@ -19,7 +19,7 @@
 enum { BATCHES_MAX = 6 };
 
 /* Tried where all processors are modelled: what no measurement says. */
-static const uint32_t modelled_batches[] = {1, 2, 4, 8, 16, 32};
+static const uint32_t modelled_batches[] = {1, 4, 16, 32};
 
 /* --- found --- */
 
@@ -105,6 +105,18 @@ static bool all_modelled(const struct mly_plan_request *request)
     return true;
 }
 
+/* Edge TPUs take the samples of a batch one after the other. */
+static bool gain_by_batches(const struct mly_plan_request *request)
+{
+    for (size_t i = 0; i < request->processors->count; i++) {
+        const struct mly_device_model *device =
+            mly_device_model_find(request->processors->items[i].kind);
+        if (!device || device->family != MLY_DEVICE_EDGETPU)
+            return true;
+    }
+    return false;
+}
+
 static void measured_batches(const struct mly_plan_request *request, struct batches *batches)
 {
     const struct mly_cost_entry *entry;
@@ -123,7 +135,8 @@ static void choose_batches(const struct mly_plan_request *request, struct batche
     } else if (fixed > 0) {
         add_batch(batches, (uint32_t)fixed);
     } else if (all_modelled(request)) {
-        for (size_t i = 0; i < MLY__COUNT(modelled_batches); i++)
+        const size_t count = gain_by_batches(request) ? MLY__COUNT(modelled_batches) : 1;
+        for (size_t i = 0; i < count; i++)
             add_batch(batches, modelled_batches[i]);
     } else {
         measured_batches(request, batches);
@@ -176,6 +189,31 @@ static enum mly_status add_wholes(const struct mly__problem *problem, struct mly
     return status;
 }
 
+/* Adds to the note how far the best that was found may be from the best there is. */
+static enum mly_status write_gap(const struct mly__problem *problem, struct mly__found *found,
+                                 struct mly_error *err)
+{
+    const bool latency = problem->request->objective == MLY_OBJECTIVE_LATENCY;
+    struct mly__bounds bounds;
+    double best = INFINITY;
+    if (problem->request->objective == MLY_OBJECTIVE_ENERGY)
+        return MLY_OK;
+    enum mly_status status = mly__problem_bounds(problem, &bounds, err);
+    for (uint32_t i = 0; !status && i < found->count; i++) {
+        struct mly__layout_value value;
+        status = mly__layout_value(problem, &found->layouts[i], &value, err);
+        best = fmin(best, status ? best : latency ? value.latency_ns : value.bottleneck_ns);
+    }
+    const double bound = latency ? bounds.latency_ns : bounds.bottleneck_ns;
+    const size_t length = strlen(found->note);
+    if (!status && bound > 0 && isfinite(best))
+        snprintf(found->note + length, sizeof found->note - length,
+                 "%sits %s of %.4g ms is %.2g %% above a bound that no plan can beat",
+                 length ? "; " : "", latency ? "latency" : "slowest stage", best / 1e6,
+                 fmax(0, best / bound - 1) * 100);
+    return status;
+}
+
 /* "edgetpu-pcie | edgetpu-pcie x 2 | cpu (2 threads) + p100, batch 4" */
 static enum mly_status describe(const struct mly__problem *problem,
                                 const struct mly__layout *layout, struct mly_buffer *buffer)
@@ -224,10 +262,12 @@ static void options_fini(struct options *options)
     mly_free(options->items);
 }
 
-static struct mly__alternative alternative_of(const mly_plan *plan, const char *name)
+/* Where a ratio was asked for, only what has it may win; the others are listed beside it. */
+static struct mly__alternative alternative_of(const struct mly_plan_request *request,
+                                              const mly_plan *plan, const char *name)
 {
     return (struct mly__alternative){.prediction = plan->prediction,
-                                     .eligible = true,
+                                     .eligible = !request->ratio_count || plan->segment_count > 1,
                                      .segments = plan->segment_count,
                                      .groups = plan->processor_count,
                                      .batch = plan->batch,
@@ -279,7 +319,7 @@ static enum mly_status add_option(const struct mly__problem *problem,
     options->items[options->count++] =
         (struct option){.plan = plan,
                         .description = text.data,
-                        .alternative = alternative_of(plan, text.data),
+                        .alternative = alternative_of(problem->request, plan, text.data),
                         .objective = objective};
     drop_worse(options, objective);
     return MLY_OK;
@@ -296,6 +336,8 @@ static enum mly_status solve(const struct mly_plan_request *request, uint32_t ba
         status = find(problem, &found, err);
     if (!status)
         status = add_wholes(problem, &found, err);
+    if (!status)
+        status = write_gap(problem, &found, err);
     for (uint32_t i = 0; !status && i < found.count; i++)
         status = add_option(problem, &found.layouts[i], planner, options, err);
     double best = 0;
@@ -316,9 +358,22 @@ static int compare_options(const void *a, const void *b)
     return mly__plan_compare(&x->alternative, &y->alternative, x->objective);
 }
 
-/* The whole model under the runtime's defaults, where that was measured. */
-static enum mly_status add_baseline(const struct mly_plan_request *request, const char *planner,
-                                    mly_plan *plan, struct mly_error *err)
+/* Candidates are kept best first; the baseline came last. */
+static void sink_baseline(mly_plan *plan)
+{
+    for (uint32_t i = plan->candidate_count; i-- > 1;) {
+        struct mly_plan_candidate *c = &plan->candidates[i];
+        if (!(mly__plan_score(&c->prediction, plan->objective) >
+              mly__plan_score(&c[-1].prediction, plan->objective)))
+            break;
+        const struct mly_plan_candidate kept = *c;
+        *c = c[-1];
+        c[-1] = kept;
+    }
+}
+
+enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, const char *planner,
+                                       mly_plan *plan, struct mly_error *err)
 {
     const struct mly_cost_entry *entry, *best = NULL;
     char text[MLY__PLAN_CONFIG_TEXT_BYTES];
@@ -339,23 +394,11 @@ static enum mly_status add_baseline(const struct mly_plan_request *request, cons
                                   prediction.latency_ns, prediction.spread);
     status = mly__plan_add_candidate(plan, mly__plan_config_text(&best->config, text), planner,
                                      &prediction, false, err);
-    if (!status)
-        plan->candidates[plan->candidate_count - 1].baseline = true;
-    return status;
-}
-
-/* Candidates are kept best first; the baseline came last. */
-static void sink_baseline(mly_plan *plan)
-{
-    for (uint32_t i = plan->candidate_count; i-- > 1;) {
-        struct mly_plan_candidate *c = &plan->candidates[i];
-        if (!(mly__plan_score(&c->prediction, plan->objective) >
-              mly__plan_score(&c[-1].prediction, plan->objective)))
-            break;
-        const struct mly_plan_candidate kept = *c;
-        *c = c[-1];
-        c[-1] = kept;
-    }
+    if (status)
+        return status;
+    plan->candidates[plan->candidate_count - 1].baseline = true;
+    sink_baseline(plan);
+    return MLY_OK;
 }
 
 static enum mly_status take_winner(const struct mly_plan_request *request, const char *planner,
@@ -379,9 +422,7 @@ static enum mly_status take_winner(const struct mly_plan_request *request, const
         status = mly__plan_add_candidate(plan, options->items[i].description, planner,
                                          &options->items[i].plan->prediction, i == winner, err);
     if (!status)
-        status = add_baseline(request, planner, plan, err);
-    if (!status)
-        sink_baseline(plan);
+        status = mly__plan_add_baseline(request, planner, plan, err);
     if (!status && options->note[0] && !(plan->note = mly_strdup(options->note)))
         status = mly__problem_no_memory(err);
     if (!status && !(plan->why = mly__plan_explain(plan)))

@@ -286,6 +286,13 @@ enum mly_status mly__plan_add_candidate(mly_plan *plan, const char *description,
                                         struct mly_error *err) MLY_MUST_CHECK;
 
 /*
+ * Lists the whole model under the runtime's defaults among the candidates, which are sorted, best first;
+ * nothing where that was not measured with the plan's batch.
+ */
+enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, const char *planner,
+                                       mly_plan *plan, struct mly_error *err) MLY_MUST_CHECK;
+
+/*
  * --- the frame of planners of several segments ---
  */
 
@@ -333,6 +340,11 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
 struct mly__bounds {
     double bottleneck_ns;
     double latency_ns;
+    /*
+     * For parts of the problem: units U on r[c] processors of each class c take, per batch, at least
+     * sum over U of (min over c of weight[c] * time of the unit on c) / sum over c of weight[c] * r[c].
+     */
+    double weight[MLY__CLASSES_MAX];
 };
 enum mly_status mly__problem_bounds(const struct mly__problem *problem, struct mly__bounds *out,
                                     struct mly_error *err) MLY_MUST_CHECK;

@@ -19,6 +19,7 @@
 
 #define STATES_MAX 4000000u /* downsets times vectors of processors */
 #define VECTORS_MAX 4096u
+#define MIXED_MAX 64u /* vectors: up to so many a stage may mix classes as it likes */
 /* Pipelines this much worse than the best known are kept too: a simpler one of them may win. */
 static const double slack = 0.03;
 
@@ -26,11 +27,18 @@ static const double slack = 0.03;
 struct vectors {
     uint32_t class_count, count;
     uint32_t radix[MLY__CLASSES_MAX], step[MLY__CLASSES_MAX];
+    uint8_t *mixed; /* by vector: it has processors of several classes */
 };
 
 static uint32_t digit(const struct vectors *v, uint32_t vector, uint32_t class)
 {
     return vector / v->step[class] % v->radix[class];
+}
+
+/* What one stage may use: anything while that is not too much, else one class, or all there is. */
+static bool may_use(const struct vectors *v, uint32_t vector)
+{
+    return v->count <= MIXED_MAX || !v->mixed[vector] || vector + 1 == v->count;
 }
 
 /* Do the two together use no more than there are? Their sum is then the vector. */
@@ -56,6 +64,15 @@ static enum mly_status vectors_init(struct vectors *v, const struct mly__problem
                                  problem->processor_count, problem->class_count, VECTORS_MAX);
         v->count *= v->radix[c];
     }
+    v->mixed = mly_alloc_array(v->count, sizeof *v->mixed);
+    if (!v->mixed)
+        return mly__problem_no_memory(err);
+    for (uint32_t i = 0; i < v->count; i++) {
+        uint32_t classes = 0;
+        for (uint32_t c = 0; c < v->class_count; c++)
+            classes += digit(v, i, c) > 0;
+        v->mixed[i] = classes > 1;
+    }
     return MLY_OK;
 }
 
@@ -77,6 +94,9 @@ struct search {
     struct mly__load *sums;     /* [class][downset] */
     uint32_t *refused;          /* [class][downset] */
     double bound;               /* nothing above it is looked at */
+    bool *open;                 /* by downset: a pipeline within the bound may be cut there */
+    double *share;              /* by downset: what the lower bound says of its units… */
+    double *capacity;           /* …and by vector: of those processors (bounds.c) */
 };
 
 static struct step *step_at(const struct search *s, uint32_t downset, uint32_t layer,
@@ -94,6 +114,10 @@ static uint32_t from_layers(const struct search *s)
 static void search_fini(struct search *s)
 {
     mly_free(s->steps);
+    mly_free(s->vectors.mixed);
+    mly_free(s->share);
+    mly_free(s->open);
+    mly_free(s->capacity);
     mly_free(s->sums);
     mly_free(s->refused);
 }
@@ -124,22 +148,73 @@ static void add_up(struct search *s)
     }
 }
 
+/*
+ * Lower bounds of parts: no pipeline computes a downset on processors v within the bound where
+ * share[downset] > bound * capacity[v].
+ */
+static enum mly_status find_shares(struct search *s, struct mly_error *err)
+{
+    const struct mly__problem *problem = s->problem;
+    struct mly__bounds bounds;
+    enum mly_status status = mly__problem_bounds(problem, &bounds, err);
+    s->share = mly_alloc_array(s->downsets->count, sizeof *s->share);
+    s->capacity = mly_alloc_array(s->vectors.count, sizeof *s->capacity);
+    s->open = mly_alloc_array(s->downsets->count, sizeof *s->open);
+    if (status)
+        return status;
+    if (!s->share || !s->capacity || !s->open)
+        return mly__problem_no_memory(err);
+    for (uint32_t u = 0; u < problem->unit_count; u++) {
+        double least = INFINITY;
+        for (uint32_t c = 0; c < problem->class_count; c++)
+            least = fmin(least, bounds.weight[c] * mly__load_of(problem, c, u)->time_ns);
+        for (uint32_t i = 0; i < s->downsets->count; i++)
+            if (mly__downset_has(mly__downset(s->downsets, i), u))
+                s->share[i] += least;
+    }
+    for (uint32_t v = 0; v < s->vectors.count; v++)
+        for (uint32_t c = 0; c < problem->class_count; c++)
+            s->capacity[v] += bounds.weight[c] * digit(&s->vectors, v, c);
+    return MLY_OK;
+}
+
+/* May that much of the lower bound's work be done by the processors within the bound? */
+static bool is_within(const struct search *s, double share, double capacity)
+{
+    return share <= s->bound * capacity * (1 + 1e-9);
+}
+
+/* May the downset be done by those processors, and the rest by the others? */
+static bool is_open(const struct search *s, uint32_t downset, uint32_t vector)
+{
+    const double all = s->share[s->downsets->count - 1];
+    const double capacity = s->capacity[s->vectors.count - 1];
+    return is_within(s, s->share[downset], s->capacity[vector]) &&
+           is_within(s, all - s->share[downset], capacity - s->capacity[vector]);
+}
+
 static enum mly_status search_init(struct search *s, const struct mly__downsets *downsets,
                                    bool counted_only, struct mly_error *err)
 {
     const struct mly__problem *problem = downsets->problem;
     *s = (struct search){.problem = problem, .downsets = downsets, .layers = 1};
     enum mly_status status = vectors_init(&s->vectors, problem, counted_only, err);
-    if (status)
+    if (!status)
+        status = find_shares(s, err);
+    if (status) {
+        search_fini(s);
         return status;
+    }
     s->parts_max = problem->request->segments_max;
     if (s->parts_max && s->parts_max < problem->processor_count)
         s->layers = s->parts_max + 1;
     const size_t count = (size_t)s->downsets->count * problem->class_count;
     const size_t states = (size_t)s->downsets->count * s->vectors.count * s->layers;
-    if (states > STATES_MAX)
+    if (states > STATES_MAX) {
+        search_fini(s);
         return mly_error_set(err, MLY_E_LIMIT, "%zu states; at most %u are looked at", states,
                              STATES_MAX);
+    }
     s->sums = mly_alloc_array(count, sizeof *s->sums);
     s->refused = mly_alloc_array(count, sizeof *s->refused);
     s->steps = mly_alloc_array(states, sizeof *s->steps);
@@ -268,9 +343,25 @@ static double rate_of(const struct vectors *v, uint32_t used, const double *peri
     return rate;
 }
 
+/* Every state that the stage can go on from, with the processors `used` more. */
+static void extend_states(struct search *s, const struct stage *stage, uint32_t used, double period)
+{
+    const struct vectors *v = &s->vectors;
+    for (uint32_t layer = 0; layer < from_layers(s); layer++) {
+        for (uint32_t before = 0; before + used < v->count; before++) {
+            const struct step *from = step_at(s, stage->small, layer, before);
+            if (from->from == MLY_NO_INDEX || !is_open(s, stage->large, before + used) ||
+                !fit_together(v, before, used))
+                continue;
+            try_step(s, stage, layer, before, used, fmax(from->value, period));
+        }
+    }
+}
+
 static void extend_throughput(struct search *s, struct stage *stage)
 {
     const struct vectors *v = &s->vectors;
+    const double share = s->share[stage->large] - s->share[stage->small];
     double periods[MLY__CLASSES_MAX];
     if (!may_do(stage, s->bound))
         return;
@@ -281,17 +372,11 @@ static void extend_throughput(struct search *s, struct stage *stage)
         periods[c] = fmax(mly__stage_period_ns(&s->problem->classes[c], &cost), 1e-9);
     }
     for (uint32_t used = 1; used < v->count; used++) {
-        const double rate = rate_of(v, used, periods);
-        if (rate <= 0 || 1 / rate > s->bound)
+        if (!may_use(v, used) || !is_within(s, share, s->capacity[used]))
             continue;
-        for (uint32_t layer = 0; layer < from_layers(s); layer++) {
-            for (uint32_t before = 0; before + used < v->count; before++) {
-                const struct step *from = step_at(s, stage->small, layer, before);
-                if (from->from == MLY_NO_INDEX || !fit_together(v, before, used))
-                    continue;
-                try_step(s, stage, layer, before, used, fmax(from->value, 1 / rate));
-            }
-        }
+        const double rate = rate_of(v, used, periods);
+        if (rate > 0 && 1 / rate <= s->bound)
+            extend_states(s, stage, used, 1 / rate);
     }
 }
 
@@ -403,13 +488,34 @@ static enum mly_status collect(const struct search *s, bool sums, struct mly__fo
     return status;
 }
 
+/* Has any state of the downset been reached? */
+static bool is_reached(const struct search *s, uint32_t downset)
+{
+    const struct step *states = step_at(s, downset, 0, 0);
+    for (uint32_t i = 0; i < s->layers * s->vectors.count; i++)
+        if (states[i].from != MLY_NO_INDEX)
+            return true;
+    return false;
+}
+
+/* Can any pipeline within the bound be cut there? */
+static bool may_be_cut(const struct search *s, uint32_t downset)
+{
+    for (uint32_t v = 0; v < s->vectors.count; v++)
+        if (is_open(s, downset, v))
+            return true;
+    return false;
+}
+
 static enum mly_status search_all(struct search *s, bool sums, struct mly__found *found,
                                   struct mly_error *err)
 {
-    for (uint32_t large = 1; large < s->downsets->count; large++) {
-        for (uint32_t small = 0; small < large; small++) {
+    for (uint32_t small = 0; small + 1 < s->downsets->count; small++) {
+        if (!is_reached(s, small))
+            continue;
+        for (uint32_t large = small + 1; large < s->downsets->count; large++) {
             struct stage stage = {.search = s, .small = small, .large = large};
-            if (!mly__downset_within(s->downsets, small, large))
+            if ((!sums && !s->open[large]) || !mly__downset_within(s->downsets, small, large))
                 continue;
             if (sums)
                 extend_sum(s, &stage);
@@ -428,6 +534,8 @@ enum mly_status mly__stages_search(const struct mly__downsets *downsets, bool su
     if (status)
         return status;
     search.bound = bound * (1 + slack);
+    for (uint32_t i = 0; i < downsets->count; i++)
+        search.open[i] = sums || may_be_cut(&search, i);
     status = search_all(&search, sums, found, err);
     search_fini(&search);
     return status;
