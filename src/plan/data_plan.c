@@ -242,7 +242,10 @@ static enum mly_status try_batch(struct search *s, uint32_t batch, struct mly_er
     return status;
 }
 
-/* Batches that were asked for, that were measured, or that are usual. */
+/*
+ * Batches that were asked for, that were measured, or that are usual; for latency the least that can be
+ * split.
+ */
 static uint32_t list_batches(const struct mly_plan_request *request, uint32_t batches[BATCHES_MAX])
 {
     static const uint32_t usual[] = {2, 4, 8, 16, 32, 64};
@@ -263,7 +266,13 @@ static uint32_t list_batches(const struct mly_plan_request *request, uint32_t ba
         count = MLY__COUNT(usual);
         memcpy(batches, usual, sizeof usual);
     }
-    return count;
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t k = i; k && batches[k - 1] > batches[k]; k--) {
+            const uint32_t kept = batches[k];
+            batches[k] = batches[k - 1];
+            batches[k - 1] = kept;
+        }
+    return request->objective == MLY_OBJECTIVE_LATENCY ? 1 : count;
 }
 
 static enum mly_status take_winner(struct search *s, mly_plan **out, struct mly_error *err)
@@ -294,6 +303,8 @@ static enum mly_status take_winner(struct search *s, mly_plan **out, struct mly_
     for (uint32_t i = 0; !status && i < s->count; i++)
         status = mly__plan_add_candidate(plan, s->options[order[i]].description, "data",
                                          &s->options[order[i]].prediction, order[i] == winner, err);
+    if (!status)
+        status = mly__plan_add_baseline(s->request, "data", plan, err);
     if (!status && !(plan->why = mly__plan_explain(plan)))
         status = no_memory(err);
     if (status)
@@ -310,10 +321,6 @@ static enum mly_status make(const struct mly_plan_request *request, mly_plan **o
     struct mly_error reason = {0};
     uint32_t batches[BATCHES_MAX];
     enum mly_status status = MLY_OK;
-    if (!request->batch && request->objective == MLY_OBJECTIVE_LATENCY)
-        return mly_error_set(err, MLY_E_UNSUPPORTED,
-                             "planner data splits batches, and without a batch size (-b) latency "
-                             "is that of one sample");
     const uint32_t count = list_batches(request, batches);
     for (uint32_t i = 0; !status && i < count; i++) {
         status = try_batch(&s, batches[i], &reason);
@@ -331,6 +338,7 @@ static enum mly_status make(const struct mly_plan_request *request, mly_plan **o
 const struct mly_planner mly__planner_data = {
     .name = "data",
     .summary = "one batch split over processors that work side by side",
+    .by_name_only = true,
     .make = make,
 };
 

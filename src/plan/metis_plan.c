@@ -17,7 +17,7 @@
 
 #define TOLERANCE 0.05 /* of a part's share; METIS' own default is 0.03 */
 enum {
-    PARTS_MAX = 8,
+    PARTS_MAX = MLY_PLAN_RATIO_MAX,
     TRIES = 4,
     TRIES_LARGE = 1,
     LARGE = 1000, /* units from which on one try must do */
@@ -205,6 +205,34 @@ static enum mly_status find(const struct mly__problem *problem, struct mly__foun
     mly_free(s.processors);
     mly_free(s.part);
     return status;
+}
+
+enum mly_status mly_plan_ratio_parse(const char *text, double ratio[MLY_PLAN_RATIO_MAX],
+                                     uint32_t *count, struct mly_error *err)
+{
+    double shares[MLY_PLAN_RATIO_MAX], sum = 0;
+    uint32_t found = 0;
+    const char *at = text;
+    while (found < MLY_PLAN_RATIO_MAX && *at >= '0' && *at <= '9') {
+        char *end;
+        shares[found] = strtod(at, &end);
+        at = end;
+        if (!(shares[found] > 0 && isfinite(shares[found])))
+            break;
+        sum += shares[found++];
+        if (*at != '/')
+            break;
+        at++;
+    }
+    if (found < 2 || *at || at[-1] == '/')
+        return mly_error_set(err, MLY_E_INVALID,
+                             "'%.60s' is no ratio: 2 to %d numbers above 0, such as 80/20 or "
+                             "50/30/20",
+                             text, MLY_PLAN_RATIO_MAX);
+    for (uint32_t i = 0; i < found; i++)
+        ratio[i] = shares[i] / sum;
+    *count = found;
+    return MLY_OK;
 }
 
 static enum mly_status make(const struct mly_plan_request *request, mly_plan **out,

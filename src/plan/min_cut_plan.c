@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "dag_problem.h"
+#include "family.h"
 #include "min_cut.h"
 
 enum { BISECTIONS = 10, PAIRS_MAX = 30 };
@@ -213,6 +214,34 @@ static enum mly_status find(const struct mly__problem *problem, struct mly__foun
         const size_t used = strlen(found->note);
         snprintf(found->note + used, sizeof found->note - used,
                  "%sa division did not fit a processor's memory", used ? "; " : "");
+    }
+    search_fini(&s);
+    return status;
+}
+
+/* Weights of the first's times against the second's, from one end to the other. */
+static const double sweep[] = {0.02, 0.06, 0.12, 0.2,  0.3,  0.4, 0.5,
+                               0.6,  0.7,  0.8,  0.88, 0.94, 0.98};
+
+enum mly_status mly__min_cut_sweep(const struct mly__problem *problem, struct mly__found *found,
+                                   struct mly_error *err)
+{
+    struct search s = {.problem = problem, .found = found};
+    if (problem->class_count < 2)
+        return mly_error_set(err, MLY_E_UNSUPPORTED, "there are no two unlike processors");
+    enum mly_status status = search_init(&s, err);
+    for (uint32_t a = 0; !status && a < problem->class_count; a++) {
+        for (uint32_t b = 0; !status && b < problem->class_count; b++) {
+            for (size_t i = 0; a != b && !status && i < MLY__COUNT(sweep); i++) {
+                const uint32_t classes[2] = {a, b};
+                const double weight[2] = {2 * sweep[i], 2 - 2 * sweep[i]};
+                struct mly__layout_value value;
+                bool cut;
+                status = divide(&s, classes, weight, &value, &cut, err);
+                if (!status && cut && isfinite(value.bottleneck_ns))
+                    status = mly__found_parts(found, problem, s.part, 2, classes, NULL, err);
+            }
+        }
     }
     search_fini(&s);
     return status;

@@ -18,10 +18,8 @@
 
 /* Simpler planners first: where two make the same plan, it is the first one's. */
 static const struct mly_planner *const planners[] = {
-    &mly__planner_single,
-    &mly__planner_groups,
-    &mly__planner_pipeline,
-    &mly__planner_exact,
+    &mly__planner_single,  &mly__planner_groups, &mly__planner_pipeline, &mly__planner_exact,
+    &mly__planner_min_cut, &mly__planner_metis,  &mly__planner_data,
 };
 
 enum { PLANNER_COUNT = MLY__COUNT(planners) };
@@ -72,6 +70,8 @@ static enum mly_status run_all(const struct mly_plan_request *request, struct at
 {
     struct mly_error reason = {0}, said = {0};
     for (size_t i = 0; i < PLANNER_COUNT; i++) {
+        if (planners[i]->by_name_only)
+            continue;
         mly_plan *plan = NULL;
         const int64_t begin_ns = mly_now_ns();
         enum mly_status status = planners[i]->make(request, &plan, &reason);
@@ -302,15 +302,35 @@ static enum mly_status unknown_planner(const char *name, struct mly_error *err)
     return status;
 }
 
+/* "metis:80/20" */
+static enum mly_status make_by_ratio(const char *planner, const char *colon,
+                                     const struct mly_plan_request *request, mly_plan **out,
+                                     struct mly_error *err)
+{
+    char name[32];
+    double ratio[MLY_PLAN_RATIO_MAX];
+    struct mly_plan_request with = *request;
+    snprintf(name, sizeof name, "%.*s", (int)(colon - planner), planner);
+    enum mly_status status = mly_plan_ratio_parse(colon + 1, ratio, &with.ratio_count, err);
+    with.ratio = ratio;
+    return status ? status : mly_plan_make(name, &with, out, err);
+}
+
 enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request *request,
                               mly_plan **out, struct mly_error *err)
 {
+    const char *colon = strchr(planner, ':');
+    if (colon)
+        return make_by_ratio(planner, colon, request, out, err);
     const struct mly_planner *named = mly_planner_find(planner);
     const bool automatic = !strcmp(planner, "auto");
     struct mly_error reason;
     mly_plan *plan = NULL;
     if (!named && !automatic)
         return unknown_planner(planner, err);
+    if (request->ratio_count && named != &mly__planner_metis)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "planner %s takes no ratio; metis does: metis:80/20", planner);
     enum mly_status status =
         automatic ? make_auto(request, &plan, err) : named->make(request, &plan, err);
     if (status)

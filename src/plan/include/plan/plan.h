@@ -203,6 +203,7 @@ uint32_t mly_plan_sample_parts(size_t index);
 struct mly_planner {
     const char *name;
     const char *summary;
+    bool by_name_only; /* `auto` leaves it out: what it makes is predicted but not run */
     /*
      * *out owned by the caller, valid by mly_plan_check, with prediction and candidates.
      * MLY_E_NOT_FOUND: nothing measured to decide on.
@@ -210,11 +211,18 @@ struct mly_planner {
     enum mly_status (*make)(const struct mly_plan_request *request, mly_plan **out,
                             struct mly_error *err);
 };
+#define MLY_PLAN_RATIO_MAX 8
+/*
+ * "80/20" or "50/30/20" as shares that sum to 1, for a request. MLY_E_INVALID for anything but 2 to
+ * MLY_PLAN_RATIO_MAX numbers above 0 between slashes.
+ */
+enum mly_status mly_plan_ratio_parse(const char *text, double ratio[MLY_PLAN_RATIO_MAX],
+                                     uint32_t *count, struct mly_error *err) MLY_MUST_CHECK;
 /* Registry: NULL past the end. */
 const struct mly_planner *mly_planner_at(size_t index);
 const struct mly_planner *mly_planner_find(const char *name);
 /*
- * Runs one planner by name, or "auto": all that fit; the best prediction wins, ties inside the
+ * Runs one planner by name ("metis:80/20" with a ratio), or "auto": all that fit; the best prediction wins, ties inside the
  * measured noise go to the simpler plan (fewer groups, smaller batch, no spinning); all candidates
  * are listed, best first, the baseline marked, and `why` says it in a sentence.
  */

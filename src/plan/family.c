@@ -1,0 +1,314 @@
+/*
+ * Families: ways of running a model, each best up to a rate of arrivals.
+ *
+ *   1. Ways to choose from are plans, each with what it can take at most and its latency at any rate
+ *      below that (queueing.c).
+ *   2. Along rates from almost none to the most that any can take: a way is kept until another is
+ *      better by more than what a switch should be worth; where it stops being kept is found by
+ *      bisection.
+ *   3. The ways that were kept become members. Their processors become one list; what they have in
+ *      common is in it once.
+ */
+#include "family.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+
+enum { STEPS = 200, BISECTIONS = 40 };
+static const double least_part = 1e-3; /* of the greatest rate: where the walk begins */
+static const double most_part =
+    0.99; /* … and where it ends: at the greatest rate queues never end */
+static const double switch_gain = 0.05; /* a switch must save this part of the latency */
+
+static enum mly_status no_memory(struct mly_error *err)
+{
+    return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a family of plans");
+}
+
+/* --- 1 --- */
+
+double mly__way_latency_ns(const mly_plan *plan, double rate_per_s)
+{
+    mly_plan view = *plan;
+    view.rate_per_s = rate_per_s;
+    if (!plan->prediction.known || plan->prediction.throughput_per_s <= rate_per_s)
+        return INFINITY;
+    return mly__plan_loaded_ns(&view, &plan->prediction);
+}
+
+/* The one with the least latency; of equal ones the first. MLY_NO_INDEX when none can take it. */
+static uint32_t best_at(mly_plan *const *ways, uint32_t count, double rate_per_s)
+{
+    uint32_t best = MLY_NO_INDEX;
+    double least = INFINITY;
+    for (uint32_t i = 0; i < count; i++) {
+        const double ns = mly__way_latency_ns(ways[i], rate_per_s);
+        if (ns < least) {
+            least = ns;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* --- 2 --- */
+
+/* A way and the rate up to which it is kept. */
+struct kept {
+    uint32_t way;
+    double max_rate_per_s;
+};
+
+static bool may_stay(mly_plan *const *ways, uint32_t count, uint32_t way, double rate_per_s)
+{
+    const uint32_t best = best_at(ways, count, rate_per_s);
+    return best == MLY_NO_INDEX ||
+           mly__way_latency_ns(ways[way], rate_per_s) <=
+               (1 + switch_gain) * mly__way_latency_ns(ways[best], rate_per_s);
+}
+
+static uint32_t walk(mly_plan *const *ways, uint32_t count, struct kept kept[MLY__PLAN_FAMILY_MAX])
+{
+    double greatest = 0;
+    uint32_t members = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (ways[i]->prediction.known)
+            greatest = fmax(greatest, ways[i]->prediction.throughput_per_s);
+    if (!(greatest > 0))
+        return 0;
+    const double ratio = pow(most_part / least_part, 1.0 / STEPS);
+    double before = greatest * least_part;
+    uint32_t way = best_at(ways, count, before);
+    for (int step = 1; step <= STEPS && members + 1 < MLY__PLAN_FAMILY_MAX; step++) {
+        const double rate = greatest * least_part * pow(ratio, step);
+        if (may_stay(ways, count, way, rate)) {
+            before = rate;
+            continue;
+        }
+        double low = before, high = rate;
+        for (int i = 0; i < BISECTIONS; i++) {
+            const double middle = (low + high) / 2;
+            if (may_stay(ways, count, way, middle))
+                low = middle;
+            else
+                high = middle;
+        }
+        const uint32_t next = best_at(ways, count, high);
+        kept[members++] = (struct kept){.way = way, .max_rate_per_s = low};
+        way = next;
+        before = rate;
+    }
+    kept[members++] =
+        (struct kept){.way = way, .max_rate_per_s = ways[way]->prediction.throughput_per_s};
+    return members;
+}
+
+/* --- 3 --- */
+
+static bool are_same(const struct mly_plan_processor *a, const struct mly_plan_processor *b)
+{
+    return !strcmp(a->id, b->id) && !strcmp(a->backend, b->backend) && a->threads == b->threads &&
+           a->spin == b->spin && a->pin == b->pin && a->runtime_defaults == b->runtime_defaults;
+}
+
+/* Place of the processor in the family's list, where it is put if it is not there yet. */
+static enum mly_status place_processor(mly_plan *family, const struct mly_plan_processor *from,
+                                       uint32_t *place, struct mly_error *err)
+{
+    for (*place = 0; *place < family->processor_count; ++*place)
+        if (are_same(&family->processors[*place], from))
+            return MLY_OK;
+    struct mly_plan_processor *grown =
+        mly_realloc_array(family->processors, family->processor_count + (size_t)1, sizeof *grown);
+    if (!grown)
+        return no_memory(err);
+    family->processors = grown;
+    struct mly_plan_processor *to = &grown[family->processor_count++];
+    *to = *from;
+    to->cpus = NULL;
+    if (!from->cpu_count)
+        return MLY_OK;
+    to->cpus = mly_alloc_array(from->cpu_count, sizeof *to->cpus);
+    if (!to->cpus) {
+        to->cpu_count = 0;
+        return no_memory(err);
+    }
+    memcpy(to->cpus, from->cpus, from->cpu_count * sizeof *to->cpus);
+    return MLY_OK;
+}
+
+static void sort_ascending(uint32_t *numbers, uint32_t *along, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        for (uint32_t k = i; k && numbers[k - 1] > numbers[k]; k--) {
+            const uint32_t number = numbers[k], share = along ? along[k] : 0;
+            numbers[k] = numbers[k - 1];
+            numbers[k - 1] = number;
+            if (along) {
+                along[k] = along[k - 1];
+                along[k - 1] = share;
+            }
+        }
+    }
+}
+
+/* Moves a way's own segments and ladder into a member, whose processors are the family's. */
+static enum mly_status take_way(mly_plan *family, mly_plan *way, struct mly_plan_member *member,
+                                struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    uint32_t *place = mly_alloc_array((size_t)way->processor_count + 1, sizeof *place);
+    if (!place)
+        return no_memory(err);
+    for (uint32_t i = 0; !status && i < way->processor_count; i++)
+        status = place_processor(family, &way->processors[i], &place[i], err);
+    for (uint32_t i = 0; !status && i < way->segment_count; i++) {
+        struct mly_plan_segment *segment = &way->segments[i];
+        for (uint32_t k = 0; k < segment->processor_count; k++)
+            segment->processors[k] = place[segment->processors[k]];
+        sort_ascending(segment->processors, segment->shares, segment->processor_count);
+    }
+    mly_free(place);
+    if (status)
+        return status;
+    member->batch = way->batch;
+    member->ladder = way->ladder;
+    member->ladder_count = way->ladder_count;
+    member->in_flight = way->in_flight;
+    member->segments = way->segments;
+    member->segment_count = way->segment_count;
+    member->prediction = way->prediction;
+    way->ladder = NULL;
+    way->ladder_count = 0;
+    way->segments = NULL;
+    way->segment_count = 0;
+    return MLY_OK;
+}
+
+/* The member that the objective asks for becomes the plan's own way. */
+static uint32_t member_of_objective(const mly_plan *family, const struct mly_plan_request *request)
+{
+    if (request->objective == MLY_OBJECTIVE_LATENCY_AT_RATE)
+        return mly_plan_member_at(family, request->rate_per_s);
+    return request->objective == MLY_OBJECTIVE_LATENCY ? 0 : family->family_count - 1;
+}
+
+static enum mly_status set_own_way(mly_plan *family, uint32_t index, struct mly_error *err)
+{
+    const mly_plan view = mly__plan_member_view(family, index);
+    mly_plan *copy = NULL;
+    enum mly_status status = mly_plan_dup(&view, &copy, err);
+    if (status)
+        return status;
+    family->batch = copy->batch;
+    family->ladder = copy->ladder;
+    family->ladder_count = copy->ladder_count;
+    family->in_flight = copy->in_flight;
+    family->segments = copy->segments;
+    family->segment_count = copy->segment_count;
+    family->prediction = copy->prediction;
+    copy->ladder = NULL;
+    copy->ladder_count = 0;
+    copy->segments = NULL;
+    copy->segment_count = 0;
+    mly_plan_destroy(copy);
+    return MLY_OK;
+}
+
+/* "3 ways by rate: up to 120 samples/s whole on …" */
+static enum mly_status explain(mly_plan *family, char *const *descriptions, const struct kept *kept,
+                               struct mly_error *err)
+{
+    struct mly_buffer text = {.max_bytes = 8192};
+    enum mly_status status = mly_buffer_printf(&text, "%u way%s by rate", family->family_count,
+                                               family->family_count == 1 ? "" : "s");
+    for (uint32_t i = 0; !status && i < family->family_count; i++)
+        status = mly_buffer_printf(&text, "%s up to %.4g samples/s %s", i ? ";" : ":",
+                                   family->family[i].max_rate_per_s, descriptions[kept[i].way]);
+    if (status) {
+        mly_buffer_fini(&text);
+        return no_memory(err);
+    }
+    family->why = text.data;
+    return MLY_OK;
+}
+
+/* Members and candidates from what was kept. */
+static enum mly_status fill(mly_plan *family, const struct mly_plan_request *request,
+                            mly_plan *const *ways, char *const *descriptions, uint32_t count,
+                            const struct kept *kept, uint32_t members, struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    family->family = mly_alloc_array(members, sizeof *family->family);
+    if (!family->family)
+        return no_memory(err);
+    for (uint32_t i = 0; !status && i < members; i++) {
+        struct mly_plan_member *member = &family->family[family->family_count++];
+        mly_plan *own = NULL;
+        member->max_rate_per_s = kept[i].max_rate_per_s;
+        status = mly_plan_dup(ways[kept[i].way], &own, err);
+        if (!status)
+            status = take_way(family, own, member, err);
+        mly_plan_destroy(own);
+        const double ns = mly__way_latency_ns(ways[kept[i].way], kept[i].max_rate_per_s);
+        member->prediction.loaded_latency_ns = isfinite(ns) ? ns : 0;
+    }
+    if (status)
+        return status;
+    const uint32_t chosen = member_of_objective(family, request);
+    status = set_own_way(family, chosen, err);
+    for (uint32_t i = 0; !status && i < count && i < MLY__PLAN_CANDIDATES_MAX; i++)
+        status = mly__plan_add_candidate(family, descriptions[i], ways[i]->planner,
+                                         &ways[i]->prediction, i == kept[chosen].way, err);
+    return status ? status : explain(family, descriptions, kept, err);
+}
+
+enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan *const *ways,
+                               char *const *descriptions, uint32_t count, mly_plan **out,
+                               struct mly_error *err)
+{
+    struct kept kept[MLY__PLAN_FAMILY_MAX];
+    mly_plan *family = NULL;
+    const uint32_t members = walk(ways, count, kept);
+    if (!members)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "no way of running the model can be predicted, so there is no family");
+    enum mly_status status = mly_plan_create(request->model, request->machine, &family, err);
+    if (status)
+        return status;
+    snprintf(family->planner, sizeof family->planner, "family");
+    memcpy(family->runtime, ways[0]->runtime, sizeof family->runtime);
+    family->objective = request->objective;
+    family->rate_per_s = request->rate_per_s;
+    status = fill(family, request, ways, descriptions, count, kept, members, err);
+    if (status) {
+        mly_plan_destroy(family);
+        return status;
+    }
+    *out = family;
+    return MLY_OK;
+}
+
+/* --- members --- */
+
+uint32_t mly_plan_member_at(const mly_plan *plan, double rate_per_s)
+{
+    uint32_t i = 0;
+    while (i + 1 < plan->family_count && plan->family[i].max_rate_per_s < rate_per_s)
+        i++;
+    return plan->family_count ? i : MLY_NO_INDEX;
+}
+
+enum mly_status mly_plan_take_member(const mly_plan *plan, uint32_t index, mly_plan **out,
+                                     struct mly_error *err)
+{
+    if (index >= plan->family_count)
+        return mly_error_set(err, MLY_E_INVALID, "the plan's family has %u members, counted from 0",
+                             plan->family_count);
+    const mly_plan view = mly__plan_member_view(plan, index);
+    return mly_plan_dup(&view, out, err);
+}
