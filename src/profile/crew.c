@@ -1,5 +1,5 @@
 /* Opening the sessions of one configuration and running them all at once. */
-#include "crew.h"
+#include "profile/crew.h"
 
 #include <pthread.h>
 #include <time.h>

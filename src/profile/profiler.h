@@ -2,8 +2,8 @@
 #ifndef MLY_PROFILE_PROFILER_H
 #define MLY_PROFILE_PROFILER_H
 
-#include "crew.h"
 #include "profile/configs.h"
+#include "profile/crew.h"
 #include "profile/dims.h"
 #include "profile/inputs.h"
 #include "profile/profile.h"
