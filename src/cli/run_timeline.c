@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "plan/plan.h"
@@ -18,10 +19,14 @@ enum mly_status run_timeline_open(struct run_timeline *timeline, const char *pat
 {
     if (!path)
         return MLY_OK;
-    char *title = mly_plan_describe(plan);
+    const char *model = mly_plan_model_path(plan);
+    const char *slash = strrchr(model, '/');
+    char *words = mly_plan_describe(plan);
+    char *title = mly_strfmt("%s: %s", slash ? slash + 1 : model, words ? words : "");
     struct mly_timeline_options options = {.title = title};
     enum mly_status status = mly_timeline_create(&options, &timeline->timeline, err);
     mly_free(title);
+    mly_free(words);
     timeline->path = path;
     return status;
 }
