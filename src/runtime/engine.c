@@ -59,7 +59,7 @@ enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tens
     if (options->deadline_ns < 0)
         return mly_error_set(err, MLY_E_INVALID, "a deadline of %lld ns is in the past",
                              (long long)options->deadline_ns);
-    int64_t begun_ns = mly_now_ns();
+    int64_t deadline_ns = options->deadline_ns > 0 ? mly_now_ns() + options->deadline_ns : 0;
     struct mly__wakes wakes = {.count = 0};
     mly_request *request = NULL;
     mly__engine_reference(engine);
@@ -71,7 +71,7 @@ enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tens
         request->done = options->done;
         request->user = options->user;
         request->priority = options->priority;
-        request->deadline_ns = options->deadline_ns > 0 ? begun_ns + options->deadline_ns : 0;
+        request->deadline_ns = deadline_ns;
         request->late_last = options->late_last;
         request->references = out ? 2 : 1;
         if (out) {

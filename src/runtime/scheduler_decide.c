@@ -228,10 +228,11 @@ static bool plan_review(mly_scheduler *s, const struct mly__group *g,
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
     int64_t idle_ns = MLY__NEVER_NS;
     for (uint32_t p = 0; p < g->stride; p++) {
-        int64_t ns = mly__is_open(&s->processors[p]) ? finish_ns(s, task, cost_ns, p) : idle_ns;
+        bool may = mly__is_open(&s->processors[p]) && task->avoid != p + 1;
+        int64_t ns = may ? finish_ns(s, task, cost_ns, p) : idle_ns;
         idle_ns = ns < idle_ns ? ns : idle_ns;
     }
-    if (idle_ns >= MLY__NEVER_NS)
+    if (idle_ns >= MLY__NEVER_NS || task->only)
         return false;
     int64_t at_ns = s->now_ns + (idle_ns - choice->finish_ns);
     if (busy->ends_ns > s->now_ns)
