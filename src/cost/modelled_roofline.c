@@ -8,10 +8,27 @@
 /* Element-wise work beside products: as many lanes as multiply-accumulates have. */
 #define FLOPS_PER_MAC 2
 
-static double rate_of(const struct mly_device_model *device, enum mly_dtype dtype, double batch)
+/*
+ * A layer that is often met, the unit of half_batch: 3x3, 64 channels in and out, 56x56 (He et al.,
+ * "Deep residual learning", table 1).
+ */
+#define LAYER_MACS (56.0 * 56 * 64 * 64 * 9)
+
+static double rate_of(const struct mly_device_model *device, enum mly_dtype dtype)
 {
-    double efficiency = device->efficiency > 0 ? device->efficiency : 1;
-    return device->macs_per_s[dtype] * efficiency * batch / (batch + device->half_batch);
+    return device->macs_per_s[dtype] * (device->efficiency > 0 ? device->efficiency : 1);
+}
+
+/* Arithmetic at a rate that small layers do not reach: half of it where they are half_batch times
+ * LAYER_MACS. */
+static double compute_s(const struct mly_device_model *device,
+                        const struct mly__modelled_node *node)
+{
+    enum mly_dtype dtype = device->macs_per_s[node->dtype] > 0 ? node->dtype : MLY_DTYPE_F32;
+    double work = node->macs + node->other_flops / FLOPS_PER_MAC;
+    if (node->macs > 0)
+        work += device->half_batch * LAYER_MACS;
+    return work / rate_of(device, dtype);
 }
 
 /* What does not come out of the cache. Weights of a small network stay in it, too. */
@@ -25,13 +42,11 @@ static double memory_bytes(const struct mly_device_model *device,
 }
 
 static double node_ns(const struct mly_device_model *device, const struct mly__modelled_node *node,
-                      double batch, bool all_in_cache)
+                      bool all_in_cache)
 {
-    double work = node->macs + node->other_flops / FLOPS_PER_MAC;
-    enum mly_dtype dtype = device->macs_per_s[node->dtype] > 0 ? node->dtype : MLY_DTYPE_F32;
-    double compute_s = work / rate_of(device, dtype, batch);
-    double memory_s = memory_bytes(device, node, all_in_cache) / device->memory_bytes_per_s;
-    return (compute_s > memory_s ? compute_s : memory_s) * 1e9 + device->node_ns;
+    double compute = compute_s(device, node);
+    double memory = memory_bytes(device, node, all_in_cache) / device->memory_bytes_per_s;
+    return (compute > memory ? compute : memory) * 1e9 + device->node_ns;
 }
 
 enum mly_status mly__modelled_roofline(const struct mly__modelled_segment *segment,
@@ -64,8 +79,7 @@ enum mly_status mly__modelled_roofline(const struct mly__modelled_segment *segme
     for (uint32_t i = 0; i < segment->count; i++) {
         uint32_t index = mly__modelled_node_at(segment, i);
         if (!mly__modelled_is_free(segment, index))
-            out->execution_ns +=
-                node_ns(device, &modelled->nodes[index], modelled->batch, all_in_cache);
+            out->execution_ns += node_ns(device, &modelled->nodes[index], all_in_cache);
     }
     out->on_chip_bytes = all_in_cache ? out->weight_bytes : 0;
     out->first_ns = mly_device_link_ns(&device->to_device, out->weight_bytes);
@@ -83,6 +97,6 @@ void mly__modelled_roofline_part(const struct mly__modelled_segment *segment, ui
     out->weight_bytes = at->weight_bytes;
     if (!out->supported || mly__modelled_is_free(segment, node))
         return;
-    out->execution_ns = node_ns(device, at, modelled->batch, true);
-    out->cache_ns = node_ns(device, at, modelled->batch, false) - out->execution_ns;
+    out->execution_ns = node_ns(device, at, true);
+    out->cache_ns = node_ns(device, at, false) - out->execution_ns;
 }

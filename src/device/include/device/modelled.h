@@ -53,7 +53,8 @@ struct mly_device_model {
     double on_chip_bytes; /* for weights (Edge TPU) or cache; 0: none */
     double launch_ns;     /* fixed cost of running a segment */
     double node_ns;       /* fixed cost of each operator */
-    double half_batch;    /* batch at which half the peak is reached; 0: always the peak */
+    double half_batch;    /* batch at which a layer of 116 million multiply-accumulates (3x3, 64
+                             channels, 56x56) reaches half the peak; 0: always the peak */
     double efficiency;    /* share of the peak rates that good kernels reach; 0 stands for 1 */
     struct mly_device_link to_device, to_host;
     double idle_w, active_w;
