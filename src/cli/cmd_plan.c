@@ -7,6 +7,7 @@
 #include "base/stats.h"
 #include "measuring.h"
 #include "plan/plan.h"
+#include "plan_more.h"
 #include "profile/profile.h"
 
 struct plan_values {
@@ -23,6 +24,12 @@ struct plan_values {
     bool again;
     bool explain;
     bool keep_overridable;
+    const char *ratio;
+    const char *dot;
+    bool contracted;
+    bool family;
+    bool all_splits;
+    uint64_t step;
 };
 
 static const struct cli_option plan_options[] = {
@@ -39,10 +46,29 @@ static const struct cli_option plan_options[] = {
     {"rate", 0, CLI_TEXT, "R", "Samples that arrive per second; with it latency-at-rate is meant.",
      NULL, offsetof(struct plan_values, rate), 0, 0},
     {"planner", 0, CLI_TEXT, "NAME",
-     "auto (default: all that fit, best wins), single, groups, pipeline, exact.", NULL,
-     offsetof(struct plan_values, planner), 0, 0},
+     "auto (default: all that fit, best wins), single, groups, pipeline, exact, min-cut, metis, "
+     "data (splits each batch).",
+     NULL, offsetof(struct plan_values, planner), 0, 0},
+    {"ratio", 0, CLI_TEXT, "A/B",
+     "Shares of the work that metis cuts by, in the order of -d: 75/25, 80/20, 85/15, 90/10, ….",
+     NULL, offsetof(struct plan_values, ratio), 0, 0},
+    {"family", 0, CLI_FLAG, NULL,
+     "Make a plan of several ways of running, each best up to a rate of arrivals.", NULL,
+     offsetof(struct plan_values, family), 0, 0},
+    {"all-splits", 0, CLI_FLAG, NULL,
+     "Print every split of a batch (-b) over the processors with its times, as CSV or --json.",
+     NULL, offsetof(struct plan_values, all_splits), 0, 0},
+    {"step", 0, CLI_COUNT, "N", "With --all-splits: shares are multiples of N (default 1).", NULL,
+     offsetof(struct plan_values, step), 1, 65536},
     {"output", 'o', CLI_FILE, "FILE", "Write the plan there (FILE.plan.json).", NULL,
      offsetof(struct plan_values, output), 0, 0},
+    {"dot", 0, CLI_FILE, "FILE",
+     "Draw the plan for Graphviz (- is standard output, and nothing else is printed): segments by "
+     "colour, their times, bytes that pass between them.",
+     NULL, offsetof(struct plan_values, dot), 0, 0},
+    {"contracted", 0, CLI_FLAG, NULL,
+     "With --dot: one box per segment, as graphs of more than 300 nodes always have.", NULL,
+     offsetof(struct plan_values, contracted), 0, 0},
     {"explain", 0, CLI_FLAG, NULL, "Print every candidate, not only the best ones.", NULL,
      offsetof(struct plan_values, explain), 0, 0},
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
@@ -114,6 +140,20 @@ static const struct mly_processor_list *processors_of(const struct cli_box *box)
     return box->processors.count ? &box->processors : NULL;
 }
 
+static struct mly_plan_request request_of(const struct plan_values *given,
+                                          const struct cli_box *box, const mly_model *model,
+                                          const struct aim *aim, const mly_cost_table *costs)
+{
+    return (struct mly_plan_request){.model = model,
+                                     .machine = box->machine,
+                                     .costs = costs,
+                                     .objective = aim->objective,
+                                     .batch = (uint32_t)given->batch,
+                                     .groups = box->groups,
+                                     .processors = processors_of(box),
+                                     .rate_per_s = aim->rate_per_s};
+}
+
 static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
                                       const struct cli_dims *dims, const mly_model *model,
                                       const struct aim *aim, mly_plan **out, struct mly_error *err)
@@ -122,14 +162,7 @@ static enum mly_status plan_from_file(const struct plan_values *given, const str
     enum mly_status status = mly_cost_table_load(given->costs, &costs, err);
     if (status != MLY_OK)
         return status;
-    struct mly_plan_request request = {.model = model,
-                                       .machine = box->machine,
-                                       .costs = costs,
-                                       .objective = aim->objective,
-                                       .batch = (uint32_t)given->batch,
-                                       .groups = box->groups,
-                                       .processors = processors_of(box),
-                                       .rate_per_s = aim->rate_per_s};
+    const struct mly_plan_request request = request_of(given, box, model, aim, costs);
     const char *hash = NULL;
     status = mly_model_hash(model, &hash, err);
     if (status == MLY_OK && strcmp(hash, mly_cost_table_identity(costs)->model_hash) != 0)
@@ -174,6 +207,61 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
     cli_measuring_begin(&measuring, common);
     status = mly_decide(model, box->machine, &options, out, err);
     cli_measuring_end(&measuring);
+    return status;
+}
+
+/* The same costs as a family, in place of the plan. */
+static enum mly_status make_family(const struct plan_values *given, const struct cli_box *box,
+                                   const struct cli_dims *dims, const mly_model *model,
+                                   mly_plan **plan, struct mly_error *err)
+{
+    struct aim aim = {0};
+    mly_cost_table *costs = NULL;
+    mly_plan *family = NULL;
+    enum mly_status status = read_aim(given, &aim, err);
+    if (status == MLY_OK)
+        status = cli_plan_costs(given->costs, model, box->machine, dims->items, dims->count,
+                                processors_of(box), &costs, err);
+    if (status == MLY_OK) {
+        const struct mly_plan_request request = request_of(given, box, model, &aim, costs);
+        status = mly_plan_make_family(&request, &family, err);
+    }
+    mly_cost_table_destroy(costs);
+    if (status == MLY_OK) {
+        mly_plan_destroy(*plan);
+        *plan = family;
+    }
+    return status;
+}
+
+static enum mly_status draw(const struct cli_common *common, const struct plan_values *given,
+                            const struct cli_box *box, const struct cli_dims *dims,
+                            const mly_model *model, const mly_plan *plan, struct mly_error *err)
+{
+    mly_cost_table *costs = NULL;
+    enum mly_status status = cli_plan_costs(given->costs, model, box->machine, dims->items,
+                                            dims->count, processors_of(box), &costs, err);
+    if (status == MLY_OK)
+        status = cli_plan_draw(common, plan, model, costs, dims->items, dims->count,
+                               given->contracted, given->dot, err);
+    mly_cost_table_destroy(costs);
+    return status;
+}
+
+static enum mly_status list_splits(const struct cli_common *common, const struct plan_values *given,
+                                   const struct cli_box *box, const struct cli_dims *dims,
+                                   const mly_model *model, struct mly_error *err)
+{
+    const struct aim aim = {0};
+    mly_cost_table *costs = NULL;
+    enum mly_status status = cli_plan_costs(given->costs, model, box->machine, dims->items,
+                                            dims->count, processors_of(box), &costs, err);
+    if (status == MLY_OK) {
+        const struct mly_plan_request request = request_of(given, box, model, &aim, costs);
+        status =
+            cli_plan_print_splits(common, &request, given->step ? (uint32_t)given->step : 1, err);
+    }
+    mly_cost_table_destroy(costs);
     return status;
 }
 
@@ -264,6 +352,7 @@ static int report(const struct cli_common *common, const struct plan_values *giv
                         : plan->prediction.measured ? "from measurements of this configuration"
                                                     : "estimated");
     print_candidates(plan, given->explain);
+    cli_plan_print_family(plan);
     if (given->explain)
         print_runs(plan);
     if (given->output && !common->quiet)
@@ -271,35 +360,72 @@ static int report(const struct cli_common *common, const struct plan_values *giv
     return cli_finish_output();
 }
 
+/* What goes together and what does not; *planner is the one with its ratio. */
+static enum mly_status check_usage(const struct plan_values *given, char planner[96],
+                                   struct mly_error *err)
+{
+    if (given->topology && !given->costs)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--topology needs --costs: a synthetic box cannot be measured");
+    if (given->ratio && given->planner && strcmp(given->planner, "metis") != 0)
+        return mly_error_set(err, MLY_E_INVALID, "--ratio is for --planner metis, not %.40s",
+                             given->planner);
+    if (given->all_splits && !given->batch)
+        return mly_error_set(err, MLY_E_INVALID, "--all-splits needs the batch to be split: -b 10");
+    if ((given->step && !given->all_splits) || (given->contracted && !given->dot))
+        return mly_error_set(err, MLY_E_INVALID, "%s",
+                             given->step && !given->all_splits ? "--step is for --all-splits"
+                                                               : "--contracted is for --dot");
+    if (given->ratio)
+        snprintf(planner, 96, "metis:%.80s", given->ratio);
+    return MLY_OK;
+}
+
+static enum mly_status make(const struct cli_common *common, const struct plan_values *given,
+                            const struct cli_box *box, const struct cli_dims *dims,
+                            mly_model *model, mly_plan **plan, struct mly_error *err)
+{
+    enum mly_status status = make_plan(common, given, box, dims, model, plan, err);
+    if (status == MLY_OK && given->family)
+        status = make_family(given, box, dims, model, plan, err);
+    if (status == MLY_OK && given->output)
+        status = mly_plan_save(*plan, given->output, err);
+    if (status == MLY_OK && given->dot)
+        status = draw(common, given, box, dims, model, *plan, err);
+    return status;
+}
+
 static int run_plan(const struct cli_common *common, const void *values, char **operands,
                     size_t operand_count)
 {
     (void)operand_count;
-    const struct plan_values *given = values;
+    struct plan_values given = *(const struct plan_values *)values;
+    char planner[96];
     struct mly_error err = {0};
     struct cli_box box = {0};
     mly_model *model = NULL;
     mly_plan *plan = NULL;
     struct cli_dims dims = {0};
     int exit_status = CLI_EXIT_FAILED;
-    if (given->topology && !given->costs) {
-        mly_error_set(&err, MLY_E_INVALID,
-                      "--topology needs --costs: a synthetic box cannot be measured");
+    enum mly_status status = check_usage(&given, planner, &err);
+    if (status != MLY_OK)
         return cli_usage(&err);
-    }
-    enum mly_status status = cli_dims_parse(&given->dims, &dims, &err);
+    if (given.ratio)
+        given.planner = planner;
+    status = cli_dims_parse(&given.dims, &dims, &err);
     if (status == MLY_OK)
-        status = cli_box_open(given->devices, given->topology, &box, &err);
+        status = cli_box_open(given.devices, given.topology, &box, &err);
     if (status == MLY_OK)
-        status = cli_model_open(operands[0], given->keep_overridable, &model, &err);
+        status = cli_model_open(operands[0], given.keep_overridable, &model, &err);
     if (status == MLY_OK)
-        status = make_plan(common, given, &box, &dims, model, &plan, &err);
-    if (status == MLY_OK && given->output)
-        status = mly_plan_save(plan, given->output, &err);
+        status = given.all_splits ? list_splits(common, &given, &box, &dims, model, &err)
+                                  : make(common, &given, &box, &dims, model, &plan, &err);
     if (status != MLY_OK)
         exit_status = status == MLY_E_INVALID && !model ? cli_usage(&err) : cli_fail(&err);
+    else if (!plan || (given.dot && strcmp(given.dot, "-") == 0))
+        exit_status = cli_finish_output();
     else
-        exit_status = report(common, given, plan);
+        exit_status = report(common, &given, plan);
     mly_plan_destroy(plan);
     mly_model_destroy(model);
     cli_box_close(&box);
@@ -315,8 +441,11 @@ const struct cli_command cli_command_plan = {
                    "Uses the stored measurements and measures what is missing. Prints the "
                    "decision, what it is predicted to give, the runner-up, and the baseline: the "
                    "whole model under the runtime's defaults.",
-    .examples = "  motley plan googlenet.onnx -o googlenet.plan.json\n  motley plan googlenet.onnx "
-                "--objective latency --explain\n",
+    .examples =
+        "  motley plan googlenet.onnx -o googlenet.plan.json\n  motley plan googlenet.onnx "
+        "--objective latency --explain\n  motley plan googlenet.onnx -d p100,xeon-e5-2683v4 "
+        "--planner metis --ratio 80/20 --dot plan.dot\n  motley plan googlenet.onnx -d "
+        "p100,xeon-e5-2683v4 -b 20 --all-splits --step 2\n",
     .options = plan_options,
     .option_count = sizeof plan_options / sizeof plan_options[0],
     .values_bytes = sizeof(struct plan_values),

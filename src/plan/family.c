@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 
 enum { STEPS = 200, BISECTIONS = 40 };
 static const double least_part = 1e-3; /* of the greatest rate: where the walk begins */
@@ -219,22 +218,46 @@ static enum mly_status set_own_way(mly_plan *family, uint32_t index, struct mly_
     return MLY_OK;
 }
 
-/* "3 ways by rate: up to 120 samples/s whole on …" */
+/* "3 ways by rate: from whole on … (up to 120 samples/s) to … (up to 480 samples/s)" */
 static enum mly_status explain(mly_plan *family, char *const *descriptions, const struct kept *kept,
                                struct mly_error *err)
 {
-    struct mly_buffer text = {.max_bytes = 8192};
-    enum mly_status status = mly_buffer_printf(&text, "%u way%s by rate", family->family_count,
-                                               family->family_count == 1 ? "" : "s");
-    for (uint32_t i = 0; !status && i < family->family_count; i++)
-        status = mly_buffer_printf(&text, "%s up to %.4g samples/s %s", i ? ";" : ":",
-                                   family->family[i].max_rate_per_s, descriptions[kept[i].way]);
-    if (status) {
-        mly_buffer_fini(&text);
+    const uint32_t last = family->family_count - 1;
+    family->why =
+        last ? mly_strfmt("%u ways by rate of arrivals: from %s (best up to %.4g samples/s) to %s "
+                          "(up to %.4g samples/s, all it can take)",
+                          last + 1, descriptions[kept[0].way], family->family[0].max_rate_per_s,
+                          descriptions[kept[last].way], family->family[last].max_rate_per_s)
+             : mly_strfmt("best at every rate of arrivals: %s (up to %.4g samples/s)",
+                          descriptions[kept[0].way], family->family[0].max_rate_per_s);
+    return family->why ? MLY_OK : no_memory(err);
+}
+
+/* All ways as candidates, best first. */
+static enum mly_status add_candidates(mly_plan *family, mly_plan *const *ways,
+                                      char *const *descriptions, uint32_t count, uint32_t chosen,
+                                      struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    uint32_t *order = mly_alloc_array((size_t)count + 1, sizeof *order);
+    if (!order)
         return no_memory(err);
+    for (uint32_t i = 0; i < count; i++) {
+        const double score = mly__plan_score(&ways[i]->prediction, family->objective);
+        uint32_t at = i;
+        for (; at && score > mly__plan_score(&ways[order[at - 1]]->prediction, family->objective);
+             at--)
+            order[at] = order[at - 1];
+        order[at] = i;
     }
-    family->why = text.data;
-    return MLY_OK;
+    for (uint32_t i = 0; !status && i < count; i++) {
+        const uint32_t way = order[i];
+        if (i < MLY__PLAN_CANDIDATES_MAX - 1 || way == chosen)
+            status = mly__plan_add_candidate(family, descriptions[way], ways[way]->planner,
+                                             &ways[way]->prediction, way == chosen, err);
+    }
+    mly_free(order);
+    return status;
 }
 
 /* Members and candidates from what was kept. */
@@ -261,9 +284,8 @@ static enum mly_status fill(mly_plan *family, const struct mly_plan_request *req
         return status;
     const uint32_t chosen = member_of_objective(family, request);
     status = set_own_way(family, chosen, err);
-    for (uint32_t i = 0; !status && i < count && i < MLY__PLAN_CANDIDATES_MAX; i++)
-        status = mly__plan_add_candidate(family, descriptions[i], ways[i]->planner,
-                                         &ways[i]->prediction, i == kept[chosen].way, err);
+    if (!status)
+        status = add_candidates(family, ways, descriptions, count, kept[chosen].way, err);
     return status ? status : explain(family, descriptions, kept, err);
 }
 
