@@ -6,9 +6,8 @@
  * Printed, measured on this box: one record by itself; and an engine with and without a timeline,
  * whose tasks keep their processors busy for N us (default 200, that of a small network), in rounds
  * in which the two take turns: the ratio of their throughputs, its median over the rounds and
- * quartiles. The same with tasks of no length, where nothing hides what recording takes: the CPU
- * time that a task takes more, and what part of a task of N us that is. (CPU time says it on a busy
- * box, too.)
+ * quartiles. And tasks of no length, all queued beforehand: a worker's time from one to the next,
+ * where nothing hides what recording takes, and what part of a task of N us that is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,17 +79,7 @@ static double tasks_per_s(mly_engine *engine, size_t count)
     return (double)count * 1e9 / (double)(mly_now_ns() - begin_ns);
 }
 
-/* Adds the CPU time per task to *cpu_ns. */
-static double turn_of(mly_engine *engine, size_t count, double *cpu_ns)
-{
-    int64_t begin_ns = mly_cpu_time_ns();
-    double rate = tasks_per_s(engine, count);
-    *cpu_ns = (double)(mly_cpu_time_ns() - begin_ns) / (double)count;
-    return rate;
-}
-
-/* The CPU time that a task takes more with a timeline. */
-static double on_and_off(int64_t work_ns, double slice_s)
+static void on_and_off(int64_t work_ns, double slice_s)
 {
     struct mly_error err = {0};
     mly_timeline *timeline = NULL;
@@ -99,14 +88,13 @@ static double on_and_off(int64_t work_ns, double slice_s)
     mly_engine *engines[2] = {start(NULL), start(timeline)};
     size_t count = (size_t)(tasks_per_s(engines[0], 200) * slice_s) + 10;
     tasks_per_s(engines[1], count);
-    double rates[2][ROUNDS], cpu_ns[2][ROUNDS], ratios[ROUNDS], more_ns[ROUNDS];
+    double rates[2][ROUNDS], ratios[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
         for (int turn = 0; turn < 2; turn++) {
             int who = (turn + round) % 2;
-            rates[who][round] = turn_of(engines[who], count, &cpu_ns[who][round]);
+            rates[who][round] = tasks_per_s(engines[who], count);
         }
         ratios[round] = rates[1][round] / rates[0][round];
-        more_ns[round] = cpu_ns[1][round] - cpu_ns[0][round];
     }
     struct mly_summary off = mly_summarise(rates[0], ROUNDS), on = mly_summarise(rates[1], ROUNDS);
     double low = mly_percentile(ratios, ROUNDS, 0.25), high = mly_percentile(ratios, ROUNDS, 0.75);
@@ -118,7 +106,65 @@ static double on_and_off(int64_t work_ns, double slice_s)
     mly_engine_destroy(engines[0]);
     mly_engine_destroy(engines[1]);
     mly_timeline_destroy(timeline);
-    return mly_percentile(more_ns, ROUNDS, 0.5);
+}
+
+/* --- a worker's own time from task to task, everything being queued already --- */
+
+static int64_t first_ns, last_ns; /* written by the only worker */
+
+static void note_time(mly_request *request, enum mly_status status, void *user)
+{
+    (void)request;
+    (void)status;
+    (void)user;
+    last_ns = mly_now_ns();
+    if (first_ns == 0)
+        first_ns = last_ns;
+}
+
+static double task_to_task_ns(mly_timeline *timeline, size_t count)
+{
+    static const char *const whole[] = {"0>1@0"};
+    static int64_t memory[FAKE_WIDTH];
+    struct mly_tensor input;
+    struct mly_error err = {0};
+    struct mly_flow flow;
+    struct mly_engine_options options = {
+        .timeline = timeline, .queue_capacity = (uint32_t)count, .no_warm_up = true};
+    mly_engine *engine = NULL;
+    fake_fill(&input, memory, 1, 1, 0);
+    work_set_ns(INT64_C(1) << 40); /* the first task waits for the others to be queued */
+    check(fake_flow_init(&work_ops, "0", "1", 1, whole, 1, &flow, &err), &err);
+    check(mly__engine_create_flow(&flow, &options, MLY_SCHEDULE_EARLIEST, &engine, &err), &err);
+    first_ns = 0;
+    for (size_t i = 0; i < count; i++)
+        check(mly_engine_submit(engine, &input, 1, NULL, true, note_time, NULL, NULL, &err), &err);
+    work_set_ns(0);
+    mly_engine_drain(engine);
+    mly_engine_destroy(engine);
+    return (double)(last_ns - first_ns) / (double)(count - 1);
+}
+
+static void between_tasks(size_t count, int64_t task_us)
+{
+    double with_ns[ROUNDS], without_ns[ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int turn = 0; turn < 2; turn++) {
+            bool on = (turn + round) % 2;
+            struct mly_error err = {0};
+            mly_timeline *timeline = NULL;
+            if (on)
+                check(mly_timeline_create(NULL, &timeline, &err), &err);
+            *(on ? &with_ns[round] : &without_ns[round]) = task_to_task_ns(timeline, count);
+            mly_timeline_destroy(timeline);
+        }
+    }
+    double with = mly_percentile(with_ns, ROUNDS, 0.5),
+           without = mly_percentile(without_ns, ROUNDS, 0.5);
+    printf("from task to task on a worker with its queue full: %.0f ns without, %.0f ns with a "
+           "timeline: %.0f ns for a task's record and a request's, %.3f %% of a task of %lld us\n",
+           without, with, with - without, (with - without) / (double)(task_us * 10),
+           (long long)task_us);
 }
 
 int main(int argument_count, char **arguments)
@@ -137,8 +183,6 @@ int main(int argument_count, char **arguments)
     }
     one_record(quick ? 100000 : 800000);
     on_and_off(task_us * 1000, quick ? 0.02 : 0.5);
-    double more_ns = on_and_off(0, quick ? 0.02 : 0.25);
-    printf("CPU time per task: %.0f ns more with a timeline, %.3f %% of a task of %lld us\n",
-           more_ns, more_ns / (double)(task_us * 10), (long long)task_us);
+    between_tasks(quick ? 2000 : 50000, task_us);
     return 0;
 }

@@ -37,15 +37,14 @@ static enum mly_status run(mly_session *session, const struct mly_tensor *inputs
                            struct mly_tensor *outputs, struct mly_error *err)
 {
     (void)err;
-    int64_t now_ns = mly_now_ns(),
-            end_ns = now_ns + atomic_load_explicit(&work_ns, memory_order_relaxed);
-    atomic_store_explicit(&began_ns, now_ns, memory_order_relaxed);
+    int64_t begin_ns = mly_now_ns(), now_ns = begin_ns;
+    atomic_store_explicit(&began_ns, begin_ns, memory_order_relaxed);
     const struct mly_session_info *info = (const void *)session;
     for (uint32_t i = 0; i < info->output_count; i++) {
         outputs[i] = inputs[0];
         outputs[i].release = NULL;
     }
-    while (now_ns < end_ns)
+    while (now_ns - begin_ns < atomic_load_explicit(&work_ns, memory_order_relaxed))
         now_ns = mly_now_ns();
     return MLY_OK;
 }

@@ -9,7 +9,7 @@
 
 extern const struct mly_backend_ops work_ops;
 
-/* How long each run takes from now on; 0: no longer than it must. */
+/* How long each run takes, also those that have begun; 0: no longer than it must. */
 void work_set_ns(int64_t ns);
 /* When the last run began. */
 int64_t work_began_ns(void);
