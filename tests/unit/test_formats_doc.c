@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cost/table.h"
+#include "device/modelled.h"
 #include "plan/plan.h"
 #include "support/expect.h"
 #include "support/test.h"
@@ -104,10 +105,20 @@ static void check_costs(const char *text)
     scratch_remove(folder);
 }
 
+/* The example is read; every constant that there is has a row. */
+static void check_device(const char *text)
+{
+    struct mly_error err;
+    struct mly_device_model device;
+    expect_ok(mly_device_model_parse("formats.md", text, strlen(text), &device, &err), err);
+    for (size_t i = 0; mly_device_constant_at(i); i++)
+        expect_described(mly_device_constant_at(i)->key);
+}
+
 static void the_examples_are_what_motley_reads_and_writes(void **state)
 {
     (void)state;
-    size_t plans = 0, costs = 0;
+    size_t plans = 0, costs = 0, devices = 0;
     char *text;
     for (size_t i = 0; (text = example(i)); i++) {
         struct mly_error err;
@@ -116,18 +127,23 @@ static void the_examples_are_what_motley_reads_and_writes(void **state)
         const bool is_plan = mly_json_member_opt(mly_json_root(doc), "motley_plan").impl;
         const bool is_costs = mly_json_member_opt(mly_json_root(doc), "motley_costs").impl;
         const bool is_split = mly_json_member_opt(mly_json_root(doc), "motley_split").impl;
-        if (is_plan || is_costs || is_split)
+        const bool is_device = mly_json_member_opt(mly_json_root(doc), "motley_device").impl;
+        if (is_plan || is_costs || is_split || is_device)
             expect_all_described(mly_json_root(doc));
         mly_json_destroy(doc);
         if (is_plan)
             check_plan(text, plans++ == 0);
         if (is_costs)
             check_costs(text);
+        if (is_device)
+            check_device(text);
         costs += is_costs;
+        devices += is_device;
         mly_free(text);
     }
     assert_int_equal(plans, 2);
     assert_int_equal(costs, 1);
+    assert_int_equal(devices, 1);
 }
 
 int main(void)
