@@ -1,0 +1,585 @@
+/*
+ * The searches for pipelines against exhaustive search, on random graphs of units with random costs,
+ * on unlike core groups and on modelled processors; sums of units against the costs that plans are
+ * judged by; lower bounds that never lie.
+ */
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "model/zoo.h"
+#include "plan/problem_private.h"
+#include "plan/stages.h"
+#include "support/expect.h"
+#include "support/plan_fixture.h"
+#include "support/test.h"
+
+enum { NODES_MAX = 24, BATCH = 2 };
+
+/* --- random graphs --- */
+
+struct graph {
+    struct tiny_node nodes[NODES_MAX];
+    char names[NODES_MAX][2][8];
+    uint32_t count;
+};
+
+/* A node of one or two earlier results; operators that no runtime fuses. */
+static void add_node(struct graph *g, const char *first, const char *second)
+{
+    const uint32_t i = g->count++;
+    snprintf(g->names[i][0], sizeof g->names[i][0], "n%u", i);
+    snprintf(g->names[i][1], sizeof g->names[i][1], "t%u", i);
+    g->nodes[i] = (struct tiny_node){.op = second ? "Max" : "Sin",
+                                     .name = g->names[i][0],
+                                     .first = first,
+                                     .second = second,
+                                     .output = g->names[i][1]};
+}
+
+/* layered: what is read is near, so that few things live at once. At most NODES_MAX nodes. */
+static mly_model *random_model(struct mly_random *random, uint32_t count, bool layered)
+{
+    struct graph g = {0};
+    bool used[NODES_MAX] = {false};
+    for (uint32_t i = 0; i < count; i++) {
+        const char *inputs[2] = {i ? NULL : "x", NULL};
+        const uint32_t reach = layered && i > 3 ? 3 : i;
+        for (int k = 0; k < 2 && i; k++) {
+            if (k && mly_random_below(random, 2))
+                break;
+            const uint32_t from = i - 1 - (uint32_t)mly_random_below(random, reach);
+            used[from] = true;
+            inputs[k] = g.names[from][1];
+        }
+        if (inputs[1] && !strcmp(inputs[0], inputs[1]))
+            inputs[1] = NULL;
+        add_node(&g, inputs[0], inputs[1]);
+    }
+    /* Every result that nobody reads goes into the last one. */
+    for (uint32_t i = 0, made = g.count; i + 1 < made; i++) {
+        if (used[i] || g.count == NODES_MAX)
+            continue;
+        add_node(&g, g.names[g.count - 1][1], g.names[i][1]);
+    }
+    return tiny_model(&(struct tiny_spec){.nodes = g.nodes,
+                                          .node_count = g.count,
+                                          .width = 1 + (int64_t)mly_random_below(random, 1 << 16)});
+}
+
+/* --- worlds --- */
+
+struct world {
+    mly_model *model;
+    mly_machine *machine;
+    mly_cost_table *costs;
+    struct mly_processor_list processors;
+    struct mly_plan_request request;
+    struct mly__problem *problem;
+};
+
+static void select_processors(struct world *w, const char *spec)
+{
+    struct mly_error err;
+    char *word = NULL;
+    expect_ok(mly_device_models_load(&word, &err), err);
+    mly_free(word);
+    expect_ok(mly_machine_select(w->machine, spec, &w->processors, &err), err);
+}
+
+static void make_problem(struct world *w, enum mly_objective objective)
+{
+    struct mly_error err;
+    w->request = (struct mly_plan_request){.model = w->model,
+                                           .machine = w->machine,
+                                           .costs = w->costs,
+                                           .objective = objective,
+                                           .processors = &w->processors};
+    expect_ok(mly__problem_create(&w->request, BATCH, MLY__UNITS_FUSED, &w->problem, &err), err);
+}
+
+/* Every node costs something else on each kind of core group. */
+static void random_costs(struct world *w, struct mly_random *random, double scale)
+{
+    const struct mly_graph *graph = mly_model_graph(w->model);
+    w->costs = tiny_costs(w->model, w->machine);
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        const double work = mly_random_uniform(random) < 0.2 ? 10 : 1;
+        tiny_part_cost(w->costs, MLY_COST_NODE, graph->nodes[n].label, 1, 2, BATCH,
+                       scale * work * (1e4 + 1e5 * mly_random_uniform(random)));
+        tiny_part_cost(w->costs, MLY_COST_NODE, graph->nodes[n].label, 2, 1, BATCH,
+                       scale * work * (2e4 + 1e5 * mly_random_uniform(random)));
+    }
+}
+
+static const char unlike_cores[] = "cpu:0-1,cpu:2,cpu:3", modelled[] = "p100,gtx1650,roofline";
+
+/* Into the caller's storage, which the problem points into. */
+static void random_world(struct world *w, struct mly_random *random, uint32_t nodes, bool cores,
+                         enum mly_objective objective)
+{
+    *w = (struct world){.machine = tiny_machine("core:4 pu:1")};
+    w->model = random_model(random, nodes, mly_random_below(random, 2) != 0);
+    select_processors(w, cores ? unlike_cores : modelled);
+    if (cores)
+        random_costs(w, random, 1);
+    make_problem(w, objective);
+}
+
+static void end_world(struct world *w)
+{
+    mly__problem_destroy(w->problem);
+    mly_processor_list_fini(&w->processors);
+    mly_cost_table_destroy(w->costs);
+    mly_model_destroy(w->model);
+    mly_machine_destroy(w->machine);
+}
+
+/* --- exhaustive search --- */
+
+/* Periods, and latencies, of every set of units on every class. */
+struct oracle {
+    const struct mly__problem *problem;
+    uint32_t sets;
+    double *period_ns[MLY__CLASSES_MAX], *latency_ns[MLY__CLASSES_MAX];
+};
+
+static struct oracle oracle_of(const struct mly__problem *problem)
+{
+    struct oracle o = {.problem = problem, .sets = 1u << problem->unit_count};
+    struct mly_error err;
+    assert_true(problem->unit_count <= 16);
+    for (uint32_t c = 0; c < problem->class_count; c++) {
+        o.period_ns[c] = calloc(o.sets, sizeof(double));
+        o.latency_ns[c] = calloc(o.sets, sizeof(double));
+        for (uint32_t set = 1; set < o.sets; set++) {
+            uint32_t units[16], count = 0;
+            struct mly__segment_cost cost;
+            for (uint32_t u = 0; u < problem->unit_count; u++)
+                if (set >> u & 1)
+                    units[count++] = u;
+            expect_ok(mly__problem_cost(problem, c, units, count, &cost, NULL, 0, &err), err);
+            o.period_ns[c][set] = mly__stage_period_ns(&problem->classes[c], &cost);
+            o.latency_ns[c][set] = mly__stage_latency_ns(&cost);
+        }
+    }
+    return o;
+}
+
+static void oracle_free(struct oracle *o)
+{
+    for (uint32_t c = 0; c < o->problem->class_count; c++) {
+        free(o->period_ns[c]);
+        free(o->latency_ns[c]);
+    }
+}
+
+/* Units that a unit needs directly, as bits. */
+static uint32_t needs_of(const struct mly__problem *problem, uint32_t unit)
+{
+    uint32_t needs = 0;
+    for (uint32_t i = 0; i < problem->units[unit].input_count; i++) {
+        const uint32_t from = problem->crossings[problem->units[unit].inputs[i]].producer;
+        if (from != MLY_NO_INDEX)
+            needs |= 1u << from;
+    }
+    return needs;
+}
+
+/* Can the parts run one after another? Takes parts away that need no other, until none is left. */
+static bool is_acyclic(const struct mly__problem *problem, const uint32_t *sets, uint32_t parts)
+{
+    uint32_t done = 0;
+    for (uint32_t round = 0; round < parts; round++) {
+        for (uint32_t p = 0; p < parts; p++) {
+            uint32_t needs = 0;
+            for (uint32_t u = 0; u < problem->unit_count; u++)
+                if (sets[p] >> u & 1)
+                    needs |= needs_of(problem, u);
+            if (!(needs & ~(done | sets[p])))
+                done |= sets[p];
+        }
+    }
+    return done == (1u << problem->unit_count) - 1;
+}
+
+/* The shortest bottleneck for these parts: every way of giving each processor a part or none. */
+static double best_placing(const struct oracle *o, const uint32_t *sets, uint32_t parts)
+{
+    const struct mly__problem *problem = o->problem;
+    double best = INFINITY;
+    uint32_t ways = 1;
+    for (uint32_t i = 0; i < problem->processor_count; i++)
+        ways *= parts + 1;
+    for (uint32_t way = 0; way < ways; way++) {
+        double rate[8] = {0}, slowest = 0;
+        uint32_t rest = way;
+        for (uint32_t c = 0; c < problem->class_count; c++) {
+            for (uint32_t k = 0; k < problem->classes[c].count; k++, rest /= parts + 1) {
+                const uint32_t part = rest % (parts + 1);
+                if (part < parts)
+                    rate[part] += 1 / o->period_ns[c][sets[part]];
+            }
+        }
+        for (uint32_t p = 0; p < parts; p++)
+            slowest = fmax(slowest, 1 / rate[p]);
+        best = fmin(best, slowest);
+    }
+    return best;
+}
+
+static double exhaustive_bottleneck(const struct oracle *o)
+{
+    const uint32_t units = o->problem->unit_count, parts_max = o->problem->processor_count;
+    double best = INFINITY;
+    uint64_t ways = 1;
+    for (uint32_t u = 0; u < units; u++)
+        ways *= parts_max;
+    for (uint64_t way = 0; way < ways; way++) {
+        uint32_t sets[8] = {0}, parts = 0;
+        uint64_t rest = way;
+        for (uint32_t u = 0; u < units; u++, rest /= parts_max)
+            sets[rest % parts_max] |= 1u << u;
+        for (uint32_t p = 0; p < parts_max; p++)
+            if (sets[p])
+                sets[parts++] = sets[p];
+        if (is_acyclic(o->problem, sets, parts))
+            best = fmin(best, best_placing(o, sets, parts));
+    }
+    return best;
+}
+
+/* The least sum of latencies of segments, one after another: by what is done. */
+static double exhaustive_latency(const struct oracle *o)
+{
+    const uint32_t full = o->sets - 1;
+    double *best = calloc(o->sets, sizeof *best), result;
+    for (uint32_t done = 1; done <= full; done++)
+        best[done] = INFINITY;
+    for (uint32_t done = 0; done < full; done++) {
+        if (isinf(best[done]))
+            continue;
+        for (uint32_t set = full & ~done; set; set = (set - 1) & ~done) {
+            uint32_t needs = 0;
+            for (uint32_t u = 0; u < o->problem->unit_count; u++)
+                if (set >> u & 1)
+                    needs |= needs_of(o->problem, u);
+            if (needs & ~(done | set))
+                continue;
+            for (uint32_t c = 0; c < o->problem->class_count; c++)
+                best[done | set] = fmin(best[done | set], best[done] + o->latency_ns[c][set]);
+        }
+    }
+    result = best[full];
+    free(best);
+    return result;
+}
+
+/* --- what the searches find --- */
+
+static double found_value(const struct mly__problem *problem, mly__find *find, bool latency)
+{
+    struct mly__found found = {0};
+    struct mly_error err;
+    double best = INFINITY;
+    expect_ok(find(problem, &found, &err), err);
+    assert_true(found.count > 0);
+    for (uint32_t i = 0; i < found.count; i++) {
+        struct mly__layout_value value;
+        expect_ok(mly__layout_value(problem, &found.layouts[i], &value, &err), err);
+        best = fmin(best, latency ? value.latency_ns : value.bottleneck_ns);
+    }
+    mly__found_fini(&found);
+    return best;
+}
+
+static void assert_equal(double a, double b)
+{
+    if (!(fabs(a - b) <= 1e-9 * fabs(b)))
+        fail_msg("%.17g is not %.17g", a, b);
+}
+
+static void exact_finds_the_shortest_bottleneck_there_is(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 20261121);
+    for (int round = 0; round < 24; round++) {
+        struct world w;
+        random_world(&w, &random, 3 + (uint32_t)mly_random_below(&random, 5), round % 2,
+                     MLY_OBJECTIVE_THROUGHPUT);
+        if (w.problem->unit_count <= 9) {
+            struct oracle o = oracle_of(w.problem);
+            assert_equal(found_value(w.problem, mly__exact_find, false), exhaustive_bottleneck(&o));
+            oracle_free(&o);
+        }
+        end_world(&w);
+    }
+}
+
+static void exact_finds_the_least_latency_of_segments_in_a_row(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 7);
+    for (int round = 0; round < 24; round++) {
+        struct world w;
+        random_world(&w, &random, 3 + (uint32_t)mly_random_below(&random, 6), round % 2,
+                     MLY_OBJECTIVE_LATENCY);
+        if (w.problem->unit_count <= 10) {
+            struct oracle o = oracle_of(w.problem);
+            assert_equal(found_value(w.problem, mly__exact_find, true), exhaustive_latency(&o));
+            oracle_free(&o);
+        }
+        end_world(&w);
+    }
+}
+
+static void a_limit_on_segments_is_kept(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 3);
+    for (int round = 0; round < 6; round++) {
+        struct world w;
+        random_world(&w, &random, 8, true, MLY_OBJECTIVE_THROUGHPUT);
+        double before = INFINITY;
+        for (uint32_t parts = 1; parts <= 3; parts++) {
+            struct mly__found found = {0};
+            struct mly_error err;
+            w.request.segments_max = parts;
+            expect_ok(mly__exact_find(w.problem, &found, &err), err);
+            for (uint32_t i = 0; i < found.count; i++)
+                assert_true(found.layouts[i].part_count <= parts);
+            mly__found_fini(&found);
+            const double now = found_value(w.problem, mly__exact_find, false);
+            assert_true(now <= before * (1 + 1e-12));
+            before = now;
+        }
+        end_world(&w);
+    }
+}
+
+/* The stated gap of the planner `pipeline` on graphs that are small enough for `exact`. */
+static const double pipeline_gap = 0.01;
+
+static void pipelines_come_near_the_best_and_no_bound_lies(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 11);
+    for (int round = 0; round < 60; round++) {
+        const bool latency = round % 3 == 0;
+        struct world w;
+        random_world(&w, &random, 4 + (uint32_t)mly_random_below(&random, 11), round % 2,
+                     latency ? MLY_OBJECTIVE_LATENCY : MLY_OBJECTIVE_THROUGHPUT);
+        struct mly__bounds bounds;
+        struct mly_error err;
+        expect_ok(mly__problem_bounds(w.problem, &bounds, &err), err);
+        const double exact = found_value(w.problem, mly__exact_find, latency);
+        const double pipeline = found_value(w.problem, mly__pipeline_find, latency);
+        const double bound = latency ? bounds.latency_ns : bounds.bottleneck_ns;
+        if (!(pipeline <= exact * (1 + pipeline_gap)))
+            fail_msg("round %d: the pipeline's %.9g is more than %g above %.9g", round, pipeline,
+                     pipeline_gap, exact);
+        assert_true(pipeline >= exact * (1 - 1e-9));
+        assert_true(bound > 0 && bound <= exact * (1 + 1e-9));
+        end_world(&w);
+    }
+}
+
+/* --- networks --- */
+
+static mly_model *zoo_model(const char *name)
+{
+    char path[] = "/tmp/motley-test-search-XXXXXX";
+    struct mly_error err;
+    mly_model *model = NULL;
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    expect_ok(mly_zoo_write(name, path, &err), err);
+    expect_ok(mly_model_load(path, NULL, &model, &err), err);
+    const char *hash;
+    expect_ok(mly_model_hash(model, &hash, &err), err);
+    unlink(path);
+    return model;
+}
+
+static void zoo_world(struct world *w, const char *name, const char *spec, uint32_t batch)
+{
+    struct mly_error err;
+    *w = (struct world){.machine = tiny_machine("core:4 pu:1"), .model = zoo_model(name)};
+    select_processors(w, spec);
+    w->request = (struct mly_plan_request){
+        .model = w->model, .machine = w->machine, .processors = &w->processors};
+    expect_ok(mly__problem_create(&w->request, batch, MLY__UNITS_FUSED, &w->problem, &err), err);
+}
+
+/* Sums that grow and shrink unit by unit are the device's own cost of the segment. */
+static void check_sums(const struct world *w, uint32_t class, struct mly_random *random)
+{
+    const struct mly__problem *problem = w->problem;
+    struct mly__part_builder builder;
+    struct mly__segment_cost sums, cost;
+    struct mly_error err;
+    uint32_t *units = calloc(problem->unit_count, sizeof *units);
+    expect_ok(mly__part_builder_init(&builder, problem, class, &err), err);
+    for (int round = 0; round < 40; round++) {
+        const uint32_t first = (uint32_t)mly_random_below(random, problem->unit_count);
+        const uint32_t last =
+            first + (uint32_t)mly_random_below(random, problem->unit_count - first);
+        uint32_t count = 0;
+        mly__part_builder_reset(&builder, class);
+        for (uint32_t u = 0; u < problem->unit_count; u++)
+            mly__part_builder_add(&builder, u);
+        for (uint32_t u = 0; u < problem->unit_count; u++) {
+            if (u < first || u > last)
+                mly__part_builder_remove(&builder, u);
+            else
+                units[count++] = u;
+        }
+        mly__part_builder_cost(&builder, &sums);
+        expect_ok(mly__problem_cost(problem, class, units, count, &cost, NULL, 0, &err), err);
+        assert_equal(sums.input_bytes, cost.input_bytes);
+        assert_equal(sums.output_bytes, cost.output_bytes);
+        assert_true(fabs(sums.weight_bytes - cost.weight_bytes) <= 1e-9 * cost.weight_bytes);
+        assert_true(fabs(sums.off_chip_bytes - cost.off_chip_bytes) <=
+                    1e-9 * (1 + cost.off_chip_bytes));
+        /* Activations that are cut off from what makes their input cost a little more there. */
+        if (!(fabs(sums.execution_ns - cost.execution_ns) <= 0.01 * cost.execution_ns))
+            fail_msg("units %u to %u on %s: %.9g by units, %.9g by the device", first, last,
+                     problem->classes[class].name, sums.execution_ns, cost.execution_ns);
+    }
+    mly__part_builder_fini(&builder);
+    free(units);
+}
+
+static void sums_of_units_are_what_segments_cost(void **state)
+{
+    (void)state;
+    static const char *const networks[] = {"squeezenet", "edge-fc-1700", "mobilenet-v2"};
+    struct mly_random random;
+    mly_random_init(&random, 5);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+        struct world w;
+        zoo_world(&w, networks[i], "p100,edgetpu-pcie*2,raspberry-pi-4", 1);
+        for (uint32_t c = 0; c < w.problem->class_count; c++)
+            check_sums(&w, c, &random);
+        end_world(&w);
+    }
+}
+
+static void pipelines_of_networks_come_near_the_best(void **state)
+{
+    (void)state;
+    static const char *const networks[] = {"squeezenet", "edge-fc-1700", "mobilenet-v2"};
+    static const char *const boxes[] = {"edgetpu-pcie*4", "p100,gtx1650,edgetpu-usb3*2"};
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+        for (size_t k = 0; k < sizeof boxes / sizeof *boxes; k++) {
+            struct world w;
+            zoo_world(&w, networks[i], boxes[k], 1);
+            struct mly__bounds bounds;
+            struct mly_error err;
+            const double exact = found_value(w.problem, mly__exact_find, false);
+            const double pipeline = found_value(w.problem, mly__pipeline_find, false);
+            expect_ok(mly__problem_bounds(w.problem, &bounds, &err), err);
+            assert_true(pipeline <= exact * (1 + pipeline_gap));
+            assert_true(bounds.bottleneck_ns <= fmin(exact, pipeline) * (1 + 1e-9));
+            end_world(&w);
+        }
+    }
+}
+
+/* With four chips nothing of 9 MB of weights need be streamed. */
+static void weights_are_spread_until_they_fit_on_the_chips(void **state)
+{
+    (void)state;
+    struct world w;
+    zoo_world(&w, "edge-fc-1700", "edgetpu-pcie*2", 1);
+    mly_plan *plan = NULL;
+    struct mly_stage stages[2];
+    struct mly_error err;
+    expect_ok(mly_plan_make("exact", &w.request, &plan, &err), err);
+    assert_int_equal(plan->segment_count, 2);
+    expect_ok(mly_plan_stages(plan, w.model, NULL, stages, &err), err);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_true(stages[i].modelled && stages[i].weight_bytes > 1e6 &&
+                    stages[i].off_chip_bytes == 0);
+    assert_true(plan->prediction.modelled && !plan->prediction.measured);
+    assert_true(plan->prediction.energy_j > 0);
+    mly_plan_destroy(plan);
+    end_world(&w);
+}
+
+static void every_failing_allocation_is_reported(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 9);
+    struct world w;
+    random_world(&w, &random, 6, true, MLY_OBJECTIVE_THROUGHPUT);
+    for (uint64_t n = 1;; n++) {
+        mly_plan *plan = NULL;
+        struct mly_error err;
+        mly_alloc_fail_after(n);
+        enum mly_status status = mly_plan_make("exact", &w.request, &plan, &err);
+        mly_alloc_fail_after(0);
+        mly_plan_destroy(plan);
+        if (!status)
+            break;
+        assert_int_equal(status, MLY_E_NO_MEMORY);
+    }
+    end_world(&w);
+}
+
+static void too_many_ways_to_cut_are_refused_with_their_number(void **state)
+{
+    (void)state;
+    struct mly__downsets downsets;
+    struct mly_random random;
+    struct mly_error err;
+    mly_random_init(&random, 2);
+    struct world w;
+    random_world(&w, &random, 12, true, MLY_OBJECTIVE_THROUGHPUT);
+    expect_error(mly__downsets_all(&downsets, w.problem, 4, &err), MLY_E_LIMIT, err,
+                 "more than 4 possible first parts");
+    end_world(&w);
+}
+
+static void nodes_without_costs_are_named(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    struct mly_error err;
+    mly_random_init(&random, 2);
+    struct world w = {.machine = tiny_machine("core:4 pu:1")};
+    w.model = random_model(&random, 6, true);
+    w.costs = tiny_costs(w.model, w.machine);
+    select_processors(&w, unlike_cores);
+    w.request = (struct mly_plan_request){
+        .model = w.model, .machine = w.machine, .costs = w.costs, .processors = &w.processors};
+    mly_plan *plan = NULL;
+    expect_error(mly_plan_make("pipeline", &w.request, &plan, &err), MLY_E_NOT_FOUND, err,
+                 "motley profile");
+    end_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exact_finds_the_shortest_bottleneck_there_is),
+        cmocka_unit_test(exact_finds_the_least_latency_of_segments_in_a_row),
+        cmocka_unit_test(a_limit_on_segments_is_kept),
+        cmocka_unit_test(pipelines_come_near_the_best_and_no_bound_lies),
+        cmocka_unit_test(sums_of_units_are_what_segments_cost),
+        cmocka_unit_test(pipelines_of_networks_come_near_the_best),
+        cmocka_unit_test(weights_are_spread_until_they_fit_on_the_chips),
+        cmocka_unit_test(every_failing_allocation_is_reported),
+        cmocka_unit_test(too_many_ways_to_cut_are_refused_with_their_number),
+        cmocka_unit_test(nodes_without_costs_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
