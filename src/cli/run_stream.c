@@ -219,6 +219,8 @@ enum mly_status run_compare(const mly_model *model, const mly_machine *machine,
         status = run_baseline_plan(model, machine, plan->batch, &racers[racer_count].own_plan, err);
         racer_count++;
     }
+    for (size_t i = 0; status == MLY_OK && i < racer_count; i++)
+        memcpy(racers[i].own_plan->shapes, plan->shapes, sizeof plan->shapes);
     racers[racer_count++] = (struct racer){.label = "motley", .plan = plan};
     for (size_t i = 0; status == MLY_OK && i < racer_count; i++) {
         if (racers[i].own_plan)

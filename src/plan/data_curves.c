@@ -90,7 +90,7 @@ static enum mly_status measured_cost(const struct mly__class *class, const mly_m
     out->modelled = entry && entry->modelled;
     if (entry && entry->median_ns > 0)
         out->spread = fmax(0, entry->p90_ns - entry->p10_ns) / entry->median_ns;
-    enum mly_status status = mly__plan_memory_whole(model, samples, &memory, err);
+    enum mly_status status = mly__plan_memory_whole(model, samples, mly__plan_shapes(costs), &memory, err);
     if (!status)
         out->memory_bytes = memory.activation_bytes;
     return status;

@@ -73,7 +73,8 @@ enum mly_status mly__plan_evaluate_split(const mly_plan *plan, const mly_model *
                            segment->shares[i], &sums, err);
     struct mly__plan_memory memory = {0};
     if (!status && sums.host)
-        status = mly__plan_memory_whole(model, plan->batch, &memory, err);
+        status =
+            mly__plan_memory_whole(model, plan->batch, mly__plan_shapes(costs), &memory, err);
     mly__problem_destroy(problem);
     mly_free(class_of);
     if (status)

@@ -123,7 +123,8 @@ static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *mod
         return mly_error_set(err, MLY_E_NOT_FOUND,
                              "nothing was measured of %s: run `motley profile %s`",
                              mly_plan_model_path(plan), mly_plan_model_path(plan));
-    enum mly_status status = mly__plan_memory_whole(model, plan->batch, &memory, err);
+    enum mly_status status =
+        mly__plan_memory_whole(model, plan->batch, mly__plan_shapes(costs), &memory, err);
     if (status)
         return status;
     sum.memory_bytes = memory.weight_bytes;
@@ -355,7 +356,7 @@ static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
     if (e->host) {
         struct mly__plan_memory whole;
         enum mly_status status =
-            mly__plan_memory_whole(e->problem->model, e->plan->batch, &whole, err);
+            mly__plan_memory_whole(e->problem->model, e->plan->batch, e->plan->shapes, &whole, err);
         if (status)
             return status;
         e->sum.memory_bytes += whole.weight_bytes;

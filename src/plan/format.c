@@ -148,6 +148,8 @@ enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *lengt
     mly_json_end_object(&writer);
     mly_json_put_string(&writer, "host", plan->host_id);
     mly_json_put_string(&writer, "runtime", plan->runtime);
+    if (plan->shapes[0])
+        mly_json_put_string(&writer, "shapes", plan->shapes);
     mly_json_put_string(&writer, "planner", plan->planner);
     mly_json_put_string(&writer, "objective", mly_objective_name(plan->objective));
     if (plan->rate_per_s > 0)

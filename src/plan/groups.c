@@ -159,7 +159,8 @@ static enum mly_status add_candidate(struct search *s, const struct mly_cost_ent
 {
     const uint32_t batch = entry->config.batch;
     if (batch != s->memory_batch) {
-        enum mly_status status = mly__plan_memory_whole(s->request->model, batch, &s->memory, err);
+        enum mly_status status = mly__plan_memory_whole(
+            s->request->model, batch, mly__plan_shapes(s->request->costs), &s->memory, err);
         if (status)
             return status;
         s->memory_batch = batch;

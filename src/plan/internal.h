@@ -91,8 +91,13 @@ struct mly__plan_memory {
 enum mly_status mly__plan_memory(const mly_plan *plan, const mly_model *model,
                                  struct mly__plan_memory *out,
                                  struct mly_error *err) MLY_MUST_CHECK;
-/* The same for a whole model in one session with that batch. */
-enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch,
+/* Sizes of symbolic dimensions that the costs (may be NULL) were measured with, as in a plan. */
+static inline const char *mly__plan_shapes(const mly_cost_table *costs)
+{
+    return costs ? mly_cost_table_identity(costs)->shapes : "";
+}
+/* The same for a whole model in one session with that batch; shapes as in a plan. */
+enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch, const char *shapes,
                                        struct mly__plan_memory *out,
                                        struct mly_error *err) MLY_MUST_CHECK;
 

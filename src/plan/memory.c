@@ -17,15 +17,19 @@ static enum mly_status no_memory(const struct mly_graph *graph, struct mly_error
                          graph->tensor_count);
 }
 
-/* Concrete shapes for a batch; the caller's (mly_free). */
-static enum mly_status bind_shapes(const mly_model *model, uint32_t batch, struct mly_shape **out,
-                                   struct mly_error *err)
+/* Concrete shapes for a batch and sizes of other dimensions; the caller's (mly_free). */
+static enum mly_status bind_shapes(const mly_model *model, uint32_t batch, const char *text,
+                                   struct mly_shape **out, struct mly_error *err)
 {
+    struct mly_sizes sizes = {0};
     const struct mly_graph *graph = mly_model_graph(model);
     struct mly_shape *shapes = mly_alloc_array(graph->tensor_count, sizeof *shapes);
     if (!shapes)
         return no_memory(graph, err);
-    enum mly_status status = mly_graph_bind(model, batch, NULL, 0, shapes, err);
+    enum mly_status status = mly_sizes_parse(text, &sizes, err);
+    if (!status)
+        status = mly_graph_bind(model, batch, sizes.items, sizes.count, shapes, err);
+    mly_sizes_fini(&sizes);
     if (status) {
         mly_free(shapes);
         return status;
@@ -34,12 +38,12 @@ static enum mly_status bind_shapes(const mly_model *model, uint32_t batch, struc
     return MLY_OK;
 }
 
-enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch,
+enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch, const char *text,
                                        struct mly__plan_memory *out, struct mly_error *err)
 {
     struct mly_shape *shapes;
     struct mly_graph_totals totals;
-    enum mly_status status = bind_shapes(model, batch, &shapes, err);
+    enum mly_status status = bind_shapes(model, batch, text, &shapes, err);
     if (status)
         return status;
     status = mly_graph_totals(mly_model_graph(model), shapes, &totals, err);
@@ -195,7 +199,7 @@ enum mly_status mly__plan_memory(const mly_plan *plan, const mly_model *model,
     const struct mly_graph *graph = mly_model_graph(model);
     struct mly__plan_memory whole;
     struct mly_shape *shapes = NULL;
-    enum mly_status status = mly__plan_memory_whole(model, plan->batch, &whole, err);
+    enum mly_status status = mly__plan_memory_whole(model, plan->batch, plan->shapes, &whole, err);
     if (status)
         return status;
     if (is_whole(plan, graph)) {
@@ -203,7 +207,7 @@ enum mly_status mly__plan_memory(const mly_plan *plan, const mly_model *model,
         *out = whole;
         return MLY_OK;
     }
-    status = bind_shapes(model, plan->batch, &shapes, err);
+    status = bind_shapes(model, plan->batch, plan->shapes, &shapes, err);
     if (status)
         return status;
     struct lifetimes lives = {0};

@@ -536,13 +536,30 @@ static enum mly_status check_version(const char *name, struct mly_json root, str
     return status;
 }
 
+static enum mly_status read_shapes(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    char *text = r->plan->shapes;
+    struct mly_sizes sizes = {0};
+    struct mly_error why;
+    enum mly_status status =
+        read_text(r, root, "shapes", false, text, sizeof r->plan->shapes, err);
+    if (status)
+        return status;
+    status = mly_sizes_parse(text, &sizes, &why);
+    mly_sizes_fini(&sizes);
+    if (status == MLY_E_NO_MEMORY)
+        return no_memory(r, err);
+    return status ? refuse(r, err, mly_json_member_opt(root, "shapes"), "%s", why.message) : MLY_OK;
+}
+
 static enum mly_status read_plan(const char *name, struct mly_json root, mly_plan **out,
                                  struct mly_error *err)
 {
     static const char *const known[] = {"motley_plan", "model",      "host",      "runtime",
                                         "planner",     "objective",  "why",       "prediction",
                                         "batch",       "ladder",     "in_flight", "segments",
-                                        "processors",  "candidates", "family",    "rate_per_s", "note", NULL};
+                                        "processors",  "candidates", "family",    "rate_per_s", "note",
+                                        "shapes",      NULL};
     struct reader r = {.name = name};
     enum mly_status status = check_version(name, root, err);
     if (!status)
@@ -557,6 +574,8 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
         status = read_text(&r, root, "host", true, plan->host_id, sizeof plan->host_id, err);
     if (!status)
         status = read_text(&r, root, "runtime", false, plan->runtime, sizeof plan->runtime, err);
+    if (!status)
+        status = read_shapes(&r, root, err);
     if (!status)
         status = read_text(&r, root, "planner", false, plan->planner, sizeof plan->planner, err);
     if (!status)

@@ -384,7 +384,8 @@ enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, c
     if (!best)
         return MLY_OK;
     struct mly__plan_memory memory;
-    enum mly_status status = mly__plan_memory_whole(request->model, plan->batch, &memory, err);
+    enum mly_status status = mly__plan_memory_whole(request->model, plan->batch,
+                                                    mly__plan_shapes(request->costs), &memory, err);
     if (status)
         return status;
     struct mly_prediction prediction = mly__plan_predict_whole(best, &memory);

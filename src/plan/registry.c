@@ -335,6 +335,8 @@ enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request
         automatic ? make_auto(request, &plan, err) : named->make(request, &plan, err);
     if (status)
         return status;
+    if (request->costs)
+        memcpy(plan->shapes, mly_cost_table_identity(request->costs)->shapes, sizeof plan->shapes);
     status = mly_plan_check(plan, request->model, request->machine, &reason);
     if (status) {
         status = mly_error_set(err, status == MLY_E_NO_MEMORY ? status : MLY_E_INTERNAL,

@@ -109,8 +109,12 @@ static enum mly_status take_segment(struct mly_flow *flow, struct mly_flow_segme
     return MLY_OK;
 }
 
-/* Shapes of every segment's inputs for every batch size of the ladder, before linking. */
-static enum mly_status take_warm_shapes(struct mly_flow *flow, struct mly_error *err)
+/*
+ * Shapes of every segment's inputs for every batch size of the ladder, before linking; sizes of the
+ * other symbolic dimensions as the plan says.
+ */
+static enum mly_status take_warm_shapes(struct mly_flow *flow, const struct mly_sizes *sizes,
+                                        struct mly_error *err)
 {
     const struct mly_graph *graph = mly_model_graph(flow->model);
     struct mly_shape *shapes = mly_alloc_array(graph->tensor_count, sizeof *shapes);
@@ -131,7 +135,8 @@ static enum mly_status take_warm_shapes(struct mly_flow *flow, struct mly_error 
     }
     for (uint32_t rung = 0; rung < flow->ladder_count && status == MLY_OK; rung++) {
         struct mly_error why = {0};
-        status = mly_graph_bind(flow->model, flow->ladder[rung], NULL, 0, shapes, &why);
+        status = mly_graph_bind(flow->model, flow->ladder[rung], sizes->items, sizes->count, shapes,
+                                &why);
         bool known = status == MLY_OK;
         if (status == MLY_E_NO_MEMORY) {
             mly_error_set(err, status, "%s", why.message);
@@ -167,8 +172,12 @@ static enum mly_status take_plan(struct mly_flow *flow, const mly_plan *plan, bo
         status = take_processor(&flow->processors[i], &plan->processors[i], no_prepared_copy, err);
     for (uint32_t i = 0; i < flow->segment_count && status == MLY_OK; i++)
         status = take_segment(flow, &flow->segments[i], &plan->segments[i], err);
+    struct mly_sizes sizes = {0};
     if (status == MLY_OK)
-        status = take_warm_shapes(flow, err);
+        status = mly_sizes_parse(plan->shapes, &sizes, err);
+    if (status == MLY_OK)
+        status = take_warm_shapes(flow, &sizes, err);
+    mly_sizes_fini(&sizes);
     if (status == MLY_OK)
         status = mly_flow_link(flow, err);
     return status;

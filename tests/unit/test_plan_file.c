@@ -79,6 +79,7 @@ static mly_plan *full_plan(void)
     set_nodes(&plan->segments[0], gaps, sizeof gaps / sizeof *gaps);
     set_nodes(&plan->segments[1], rest, sizeof rest / sizeof *rest);
     plan->objective = MLY_OBJECTIVE_LATENCY;
+    snprintf(plan->shapes, sizeof plan->shapes, "height=480,width=640");
     plan->in_flight = 7;
     plan->processors[1].spin = true;
     plan->processors[2].runtime_defaults = true;
@@ -144,6 +145,7 @@ static void assert_plans_equal(const mly_plan *a, const mly_plan *b)
     assert_string_equal(a->model_hash, b->model_hash);
     assert_string_equal(a->host_id, b->host_id);
     assert_string_equal(a->runtime, b->runtime);
+    assert_string_equal(a->shapes, b->shapes);
     assert_string_equal(a->planner, b->planner);
     assert_int_equal(a->objective, b->objective);
     assert_int_equal(a->batch, b->batch);
@@ -399,6 +401,8 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"\"batch\": 2", "\"batch\": 2, \"ladder\": [2, 1]", "ladder[1]", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"ladder\": [0, 2]", "ladder[0]", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"in_flight\": 0", "in_flight", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"shapes\": \"height\"", "shapes", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"shapes\": \"a=1,b=0\"", "shapes", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"objective\": \"speed\"", "objective", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"planner\": \"0123456789abcdef\"", "planner",
          MLY_E_FORMAT},

@@ -194,10 +194,40 @@ static void flows_survive_failing_allocations(void **state)
     mly_plan_destroy(plan);
 }
 
+/* Sessions are warmed with the sizes that the plan was made for. */
+static void sizes_of_the_plan_are_those_that_warm(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    char path[4096];
+    mly_model *symbols = NULL;
+    snprintf(path, sizeof path, "%s/tests/data/models/symbols.onnx",
+             test_env("MOTLEY_SOURCE_ROOT"));
+    assert_int_equal(mly_model_load(path, NULL, &symbols, &err), MLY_OK);
+    mly_plan *plan = tiny_plan(symbols, machine, 1, 2);
+    for (int given = 0; given < 2; given++) {
+        struct mly_flow flow;
+        snprintf(plan->shapes, sizeof plan->shapes, "%s", given ? "length=9" : "");
+        if (mly_flow_init(symbols, plan, false, &flow, &err) != MLY_OK)
+            fail_msg("%s", err.message);
+        const struct mly_shape *shape = &flow.segments[0].warm_shapes[flow.ladder_count - 1];
+        assert_int_equal(shape->dims[0], 2);
+        assert_int_equal(shape->dims[1], given ? 9 : -1);
+        assert_int_equal(shape->dims[2], 4);
+        mly_flow_fini(&flow);
+    }
+    snprintf(plan->shapes, sizeof plan->shapes, "length");
+    struct mly_flow flow;
+    assert_int_equal(mly_flow_init(symbols, plan, false, &flow, &err), MLY_E_INVALID);
+    mly_plan_destroy(plan);
+    mly_model_destroy(symbols);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_plans_compute_what_the_whole_model_computes),
+        cmocka_unit_test(sizes_of_the_plan_are_those_that_warm),
         cmocka_unit_test(replicas_run_one_plan),
         cmocka_unit_test(wrong_plans_are_refused),
         cmocka_unit_test(flows_survive_failing_allocations),

@@ -8,6 +8,7 @@
 
 #include <motley/plan.h>
 
+#include "cost/sizes.h"
 #include "cost/table.h"
 #include "model/graph.h"
 
@@ -92,6 +93,8 @@ struct mly_plan {
     char model_hash[65];
     char host_id[65];
     char runtime[64];
+    /* Sizes of symbolic dimensions that it is for, "height=480,width=640"; others count as 1. */
+    char shapes[MLY_SIZES_BYTES];
     char planner[16];
     enum mly_objective objective;
     double rate_per_s; /* of arrivals that it is for; 0: none */
