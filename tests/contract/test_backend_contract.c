@@ -31,17 +31,34 @@ static int group_teardown(void **state)
     return 0;
 }
 
-/* The usable members that drive CPUs, one after another. */
+/* What modelled processors are tried on; results are wanted in any case. */
+static struct mly_processor modelled = {
+    .id = "roofline:0", .kind = "roofline", .modelled = true, .usable = true, .numa_node = -1};
+
+static bool is_of_cpus(const struct mly_backend_ops *ops)
+{
+    return ops->drives("cpu");
+}
+
+/* The usable members that drive CPUs or modelled processors, one after another. */
 static const struct mly_backend_ops *next_member(size_t *index)
 {
     for (const struct mly_backend_ops *ops; (ops = mly_backend_at(*index));) {
         const char *version;
         (*index)++;
-        if (ops->drives("cpu") && ops->probe(&version, &err) == MLY_OK)
+        if ((is_of_cpus(ops) || ops->drives(modelled.kind)) && ops->probe(&version, &err) == MLY_OK)
             return ops;
         print_message("# %s is not usable here\n", ops->name);
     }
     return NULL;
+}
+
+/* Threads mean nothing to a modelled processor. */
+static struct mly_session_options options_for(const struct mly_backend_ops *ops, uint32_t threads)
+{
+    if (is_of_cpus(ops))
+        return rig_options(threads);
+    return (struct mly_session_options){.processor = &modelled, .results = MLY_RESULTS_ALWAYS};
 }
 #define for_each_member(ops)                                                                       \
     for (size_t member_ = 0; member_ != SIZE_MAX; member_ = SIZE_MAX)                              \
@@ -84,9 +101,9 @@ static void tells_its_ports_in_the_segments_order(void **state)
 {
     (void)state;
     const struct mly_graph *graph = mly_model_graph(rig.model);
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         mly_session *session = open_session(ops, &options);
         const struct mly_session_info *info = ops->info(session);
         assert_int_equal(info->input_count, rig.whole.input_count);
@@ -108,7 +125,8 @@ static void gives_the_same_results_in_every_way(void **state)
     (void)state;
     for_each_member(ops)
     {
-        struct mly_session_options ways[3] = {rig_options(2), rig_options(2), rig_options(2)};
+        struct mly_session_options ways[3] = {options_for(ops, 2), options_for(ops, 2),
+                                              options_for(ops, 2)};
         struct mly_tensor results[3] = {{0}};
         ways[0].runtime_defaults = true;
         ways[1].no_prepared_copy = true;
@@ -124,9 +142,9 @@ static void gives_the_same_results_in_every_way(void **state)
 static void refuses_wrong_inputs_by_name(void **state)
 {
     (void)state;
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         mly_session *session = open_session(ops, &options);
         const struct mly_session_info *info = ops->info(session);
         struct mly_tensor *right = rig_inputs(info, 1, 1), *outputs = rig_outputs(info);
@@ -159,9 +177,9 @@ static void refuses_wrong_inputs_by_name(void **state)
 static void writes_where_the_caller_wants_it(void **state)
 {
     (void)state;
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         mly_session *session = open_session(ops, &options);
         const struct mly_session_info *info = ops->info(session);
         struct mly_tensor *inputs = rig_inputs(info, 2, 3), *given = rig_outputs(info);
@@ -206,9 +224,9 @@ static void writes_where_the_caller_wants_it(void **state)
 static void gives_fresh_memory_each_time(void **state)
 {
     (void)state;
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         mly_session *session = open_session(ops, &options);
         const struct mly_session_info *info = ops->info(session);
         struct mly_tensor *a = rig_inputs(info, 1, 1), *b = rig_inputs(info, 1, 2);
@@ -233,10 +251,10 @@ static void takes_batches_of_any_size(void **state)
 {
     (void)state;
     static const int64_t batches[] = {1, 4, 2, 1, 3};
-    const struct mly_session_options options = rig_options(2);
     assert_int_equal(mly_model_fixed_batch(rig.model), 0);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 2);
         mly_session *session = open_session(ops, &options);
         const struct mly_session_info *info = ops->info(session);
         struct mly_tensor *all = rig_inputs(info, 4, 9), *alone = rig_outputs(info);
@@ -276,7 +294,7 @@ struct job {
 static void *work(void *argument)
 {
     struct job *job = argument;
-    const struct mly_session_options options = rig_options(1);
+    const struct mly_session_options options = options_for(job->ops, 1);
     mly_session *own = job->session;
     if (!own)
         job->status = job->ops->open(rig.model, &rig.whole, &options, &own, &job->err);
@@ -300,9 +318,9 @@ static void runs_on_any_thread_and_several_sessions_at_once(void **state)
 {
     (void)state;
     enum { JOBS = 4 };
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         struct mly_tensor wanted;
         pthread_t threads[JOBS];
         struct job jobs[JOBS];
@@ -348,9 +366,9 @@ static void *run_to_cancel(void *argument)
 static void stops_when_cancelled(void **state)
 {
     (void)state;
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         if (!ops->cancel)
             continue;
         mly_session *session = open_session(ops, &options);
@@ -380,9 +398,9 @@ static void stops_when_cancelled(void **state)
 static void a_cancel_while_nothing_runs_changes_nothing(void **state)
 {
     (void)state;
-    const struct mly_session_options options = rig_options(1);
     for_each_member(ops)
     {
+        const struct mly_session_options options = options_for(ops, 1);
         if (!ops->cancel)
             continue;
         mly_session *session = open_session(ops, &options);
@@ -406,7 +424,7 @@ static void refuses_options_that_cannot_be(void **state)
     for_each_member(ops)
     {
         mly_session *session = NULL;
-        struct mly_session_options options = rig_options(1);
+        struct mly_session_options options = options_for(ops, 1);
         options.threads = rig_processor()->cpu_count + 1;
         expect_error(ops->open(rig.model, &rig.whole, &options, &session, &err), MLY_E_INVALID, err,
                      "threads");
@@ -415,8 +433,9 @@ static void refuses_options_that_cannot_be(void **state)
         gone.cpus = cpus;
         gone.cpu_count = 1;
         options = (struct mly_session_options){.processor = &gone, .pin = true};
-        expect_error(ops->open(rig.model, &rig.whole, &options, &session, &err), MLY_E_ABSENT, err,
-                     "8000");
+        if (is_of_cpus(ops))
+            expect_error(ops->open(rig.model, &rig.whole, &options, &session, &err), MLY_E_ABSENT,
+                         err, "8000");
         snprintf(gone.kind, sizeof gone.kind, "abacus");
         expect_error(ops->open(rig.model, &rig.whole, &options, &session, &err), MLY_E_UNSUPPORTED,
                      err, "cpu:rig");
@@ -430,11 +449,11 @@ static void runs_with_every_kind_of_threads(void **state)
     for_each_member(ops)
     {
         struct mly_tensor wanted;
-        struct mly_session_options options = rig_options(1);
+        struct mly_session_options options = options_for(ops, 1);
         rig_run_once(ops, &rig, &options, 5, &wanted, NULL);
         for (int i = 0; i < 4; i++) {
             struct mly_tensor result;
-            options = rig_options(0);
+            options = options_for(ops, 0);
             options.pin = (i & 1) != 0;
             options.spin = (i & 2) != 0;
             rig_run_once(ops, &rig, &options, 5, &result, NULL);
@@ -590,6 +609,8 @@ static void agrees_with_what_others_computed(void **state)
         TEST_SKIP("there is no test data in %s", data);
     for_each_member(ops)
     {
+        if (!is_of_cpus(ops))
+            continue; /* its results are another member's */
         size_t outcomes[3] = {0};
         for (size_t i = 0; i < list.count; i++)
             outcomes[run_case(ops, list.folders[i])]++;
