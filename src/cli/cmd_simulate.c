@@ -26,8 +26,10 @@ static const struct cli_option simulate_options[] = {
      offsetof(struct simulate_values, count), 1, 1000000000000},
     {"warm-up", 0, CLI_SECONDS, "SECONDS", "Do not count what begins before (default 0).", NULL,
      offsetof(struct simulate_values, warm_up_ns), 0, 0},
-    {"batch", 'b', CLI_COUNT, "N", "Samples per request (default: the plan's batch).", NULL,
-     offsetof(struct simulate_values, batch), 1, 65536},
+    {"batch", 'b', CLI_COUNT, "N",
+     "Samples per request (default: the plan's batch; of a model 1, but in a closed loop what is "
+     "planned).",
+     NULL, offsetof(struct simulate_values, batch), 1, 65536},
     {"seed", 0, CLI_COUNT, "N", "The same seed gives the same run (default 0).", NULL,
      offsetof(struct simulate_values, seed), 0, UINT32_MAX},
     {"sweep", 0, CLI_TEXT, "WHAT",

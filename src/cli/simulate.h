@@ -40,9 +40,8 @@ struct simulate {
 /* simulate_plan.c */
 bool simulate_is_plan_file(const char *path);
 /*
- * The plan of the file, or one for the model on the processors of `devices` (NULL: the box's CPU):
- * measured and decided on as by `motley plan`, with every modelled processor as a further replica; or by
- * the planner that was named. Opens box and model the first time.
+ * The plan of the file, or one for the model on the processors of `devices` (NULL: the box's CPU),
+ * decided on as by `motley plan`. Opens the box, and the model the first time.
  */
 enum mly_status simulate_open_plan(struct simulate *s, const char *devices,
                                    struct simulated_plan *out,
