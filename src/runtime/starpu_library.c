@@ -15,21 +15,16 @@
 #include "base/file.h"
 #include "base/os.h"
 
-/* Policies that run one task on several workers, wait for a signal of the application, or order by
- * kinds of processors that we do not have. */
-static const char *const unusable[] = {"pheft",
-                                       "peager",
-                                       "modular-pheft",
-                                       "modular-prandom",
-                                       "modular-prandom-prio",
-                                       "modular-parallel-random",
-                                       "modular-parallel-random-prio",
-                                       "modular-parallel-heft",
-                                       "graph_test",
-                                       "heteroprio",
-                                       "modular-heteroprio",
-                                       "modular-heteroprio-heft",
-                                       "modular-gemm"};
+/* Policies that motley does not offer, and why. */
+static const char *const unusable[] = {
+    /* run one task on several workers */
+    "pheft", "peager", "modular-pheft", "modular-prandom", "modular-prandom-prio",
+    /* wait for the application to say when */
+    "graph_test",
+    /* order by kinds of processors, of which StarPU sees one only */
+    "heteroprio", "modular-heteroprio", "modular-heteroprio-heft", "modular-gemm",
+    /* stand still now and then when the application drives the workers (seen with 1.3.10) */
+    "modular-heft", "modular-heft-prio", "modular-heft2"};
 
 static struct starpu_library library;
 static enum mly_status opened_status;
