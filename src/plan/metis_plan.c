@@ -3,8 +3,8 @@
  *
  *   1. Shares of the work: those that were asked for, part by part on the processors in their order;
  *      else for 2, 3, … of the fastest processors in proportion to their speed, parts in any order.
- *   2. Nodes weigh their time on one class: METIS knows one weight. With unlike processors each class
- *      has its turn to give the weights.
+ *   2. Nodes weigh their time on one class: METIS knows one weight. A ratio is of the time on the first
+ *      processor; otherwise, with unlike ones, each class has its turn to give the weights.
  *   3. What the repair cost is said in the note: of the division that is best by what was asked for.
  */
 #include <stdio.h>
@@ -136,7 +136,8 @@ static enum mly_status cut_by_each_class(struct search *s, const double *target,
                                                .in_order = in_order,
                                                .tries = problem->unit_count < LARGE ? TRIES
                                                                                     : TRIES_LARGE};
-    for (uint32_t p = 0; !status && p < part_count && weighers < WEIGHERS_MAX; p++) {
+    const uint32_t most = in_order ? 1 : WEIGHERS_MAX;
+    for (uint32_t p = 0; !status && p < part_count && weighers < most; p++) {
         const uint32_t c = s->processors[p].class_index;
         struct mly__problem_dag dag;
         if (used[c])

@@ -112,6 +112,39 @@ static void the_flow_finds_the_least_of_all_divisions(void **state)
     assert_true(impossible > 10);
 }
 
+static void scale(double *times, uint32_t count, double by)
+{
+    for (uint32_t i = 0; i < count; i++)
+        times[i] *= by;
+}
+
+static void times_scaled_by_a_constant_change_nothing(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 1971);
+    for (int round = 0; round < 50; round++) {
+        struct problem p;
+        struct mly_error err;
+        bool second[NODES_MAX], again[NODES_MAX];
+        double ns, scaled_ns;
+        make(&random, &p);
+        expect_ok(mly__min_cut_solve(&p.cut, second, &ns, &err), err);
+        for (int side = 0; side < 2; side++) {
+            scale(p.node_ns[side], NODES_MAX, 0x1p20);
+            scale(p.in_ns[side], NETS_MAX, 0x1p20);
+            scale(p.out_ns[side], NETS_MAX, 0x1p20);
+            p.cut.fixed_ns[side] *= 0x1p20;
+        }
+        scale(p.cross_ns, NETS_MAX, 0x1p20);
+        expect_ok(mly__min_cut_solve(&p.cut, again, &scaled_ns, &err), err);
+        assert_true(isinf(ns) ? isinf(scaled_ns) : scaled_ns == ns * 0x1p20);
+        if (isfinite(ns))
+            assert_memory_equal(second, again, p.random.dag.node_count * sizeof *second);
+        random_dag_free(&p.random);
+    }
+}
+
 static void times_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -223,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_flow_finds_the_least_of_all_divisions),
+        cmocka_unit_test(times_scaled_by_a_constant_change_nothing),
         cmocka_unit_test(times_that_are_none_are_refused),
         cmocka_unit_test(a_net_against_the_order_is_refused),
         cmocka_unit_test(memory_that_is_short_is_said),
