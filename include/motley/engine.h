@@ -53,6 +53,8 @@ struct mly_engine_options {
      * in proportion to their weights, 1…10000. 0: 1.
      */
     uint32_t weight;
+    /* What modelled processors of the plan do about results; see the enumeration. */
+    enum mly_results results;
     /*
      * What runs the tasks. NULL or "native": motley's own scheduler. "starpu" or "starpu:NAME":
      * StarPU chooses the processor of every task that is ready, by its policy of that name (dmda

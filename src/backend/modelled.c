@@ -63,9 +63,9 @@ static enum mly_status check_options(const struct mly_session_options *options,
         return mly_error_set(err, MLY_E_UNSUPPORTED,
                              "%s: there is no device file for processors of kind '%s'",
                              processor->id, processor->kind);
-    if (options->threads > 0)
+    if (options->threads > 1)
         return mly_error_set(err, MLY_E_INVALID,
-                             "%s: %" PRIu32 " threads asked for; a modelled processor has none",
+                             "%s: %" PRIu32 " threads asked for; a modelled processor has one",
                              processor->id, options->threads);
     return MLY_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/stats.h"
+#include "device/modelled.h"
 #include "measuring.h"
 #include "plan/plan.h"
 #include "run_energy.h"
@@ -154,15 +155,17 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
         status = cli_model_open(path, given->keep_overridable, &run->model, err);
     if (status != MLY_OK)
         return status;
-    struct mly_decide_options options = {.objective = objective,
-                                         .batch = (uint32_t)given->batch,
-                                         .groups = run->box.groups,
-                                         .budget_ns = given->budget_ns,
-                                         .dims = run->dims.items,
-                                         .dim_count = run->dims.count,
-                                         .progress = cli_measuring_progress,
-                                         .remark = cli_measuring_remark,
-                                         .user = &measuring};
+    struct mly_decide_options options = {
+        .objective = objective,
+        .batch = (uint32_t)given->batch,
+        .groups = run->box.groups,
+        .processors = run->box.processors.count ? &run->box.processors : NULL,
+        .budget_ns = given->budget_ns,
+        .dims = run->dims.items,
+        .dim_count = run->dims.count,
+        .progress = cli_measuring_progress,
+        .remark = cli_measuring_remark,
+        .user = &measuring};
     cli_measuring_begin(&measuring, run->common);
     status = mly_decide(run->model, run->box.machine, &options, &run->plan, err);
     cli_measuring_end(&measuring);
@@ -195,8 +198,12 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     enum mly_status status = run_timeline_open(&run->timeline, given->timeline, run->plan, err);
     if (status != MLY_OK)
         return status;
-    struct mly_engine_options options = {
-        .ordered = true, .executor = given->executor, .timeline = run->timeline.timeline};
+    struct mly_engine_options options = {.ordered = true,
+                                         .results = given->output || given->top || given->verify
+                                                        ? MLY_RESULTS_ALWAYS
+                                                        : MLY_RESULTS_WHEN_FAST,
+                                         .executor = given->executor,
+                                         .timeline = run->timeline.timeline};
     status = mly_engine_create(run->model, run->plan, &options, &run->engine, err);
     if (status != MLY_OK)
         return status;
@@ -262,6 +269,15 @@ static void put_summary(struct mly_json_writer *json, const char *key,
     mly_json_end_object(json);
 }
 
+/* Has the plan processors that are not here? Their times are modelled, not measured. */
+static bool is_modelled(const mly_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        if (mly_device_model_find(plan->processors[i].kind))
+            return true;
+    return false;
+}
+
 static void put_measured(struct mly_json_writer *json, const struct mly_measure_result *measured)
 {
     mly_json_put_int(json, "samples", (int64_t)measured->samples);
@@ -309,7 +325,8 @@ static int report_json(const struct run *run)
     mly_json_put_string(&json, "model", mly_model_path(run->model));
     mly_json_put_string(&json, "plan", line);
     mly_json_put_string(&json, "why", run->plan->why);
-    mly_json_put_bool(&json, "measured", true);
+    mly_json_put_bool(&json, "measured", !is_modelled(run->plan));
+    mly_json_put_bool(&json, "modelled", is_modelled(run->plan));
     mly_json_put_bool(&json, "interrupted", run->interrupted);
     mly_json_put_number(&json, "predicted_throughput_per_s", mly_plan_throughput_per_s(run->plan));
     mly_json_put_number(&json, "predicted_latency_ns", mly_plan_latency_ns(run->plan));
@@ -380,9 +397,12 @@ static void print_measured(const struct run *run)
     printf("\nlatency of a batch: p50 %s, p99 %s; of that in execution p50 %s\n",
            cli_time(measured->latency_ns.median, a), cli_time(measured->latency_ns.p99, b),
            cli_time(measured->execution_ns.median, c));
+    if (is_modelled(run->plan))
+        printf("(modelled: tasks took as long as models of processors that are not here say)\n");
     for (uint32_t i = 0; i < measured->processor_count && measured->batches >= MEANINGFUL_BATCHES;
          i++)
-        printf("%s: %llu tasks, busy %.0f %%\n", measured->processors[i].id,
+        printf("%s%s: %llu tasks, busy %.0f %%\n", measured->processors[i].id,
+               mly_device_model_find(run->plan->processors[i].kind) ? " (modelled)" : "",
                (unsigned long long)measured->processors[i].tasks,
                measured->processors[i].utilisation * 100);
 }

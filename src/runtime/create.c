@@ -57,6 +57,8 @@ enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
         status = mly_flow_init(model, plan, sized.no_prepared_copy, &flow, err);
     if (status != MLY_OK)
         return status;
+    for (uint32_t i = 0; i < flow.processor_count; i++)
+        flow.processors[i].session.results = sized.results;
     if (sized.queue_capacity == 0)
         sized.queue_capacity = mly__engine_queue_capacity(flow.processor_count, plan->in_flight);
     return mly__engine_create_flow(&flow, &sized, policy, out, err);
