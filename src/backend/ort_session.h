@@ -114,7 +114,7 @@ void mly__ort_results_close(struct mly__ort_results *results);           /* NULL
 struct mly__ort_block *mly__ort_block_take(struct mly__ort_results *results, uint32_t output,
                                            size_t bytes);
 void *mly__ort_block_data(const struct mly__ort_block *block);
-void mly__ort_block_release(void *block);
+void mly__ort_block_release(void *owner); /* a block */
 
 /* ort_profile.c */
 enum mly_status mly__ort_profile_begin(struct mly__ort_session *session, OrtSessionOptions *options,
