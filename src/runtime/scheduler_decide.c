@@ -23,8 +23,8 @@
  */
 #include "scheduler_private.h"
 
-/* What a task of unknown cost counts for in its group's share. */
-#define UNKNOWN_NS 1000000.0
+/* What a task of unknown cost counts for in its group's share, until it has run. */
+#define UNKNOWN_NS 1000.0
 
 static int64_t task_cost_ns(const struct mly__group *g, const struct mly_schedule_task *task,
                             uint32_t processor)

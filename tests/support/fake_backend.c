@@ -25,7 +25,7 @@ struct mly_session {
     bool cancelled; /* under the lock */
 };
 
-enum { GATES = 32, POISONS = 32, EVENTS = 1 << 16 };
+enum { GATES = 32, POISONS = 32, EVENTS = 1 << 16, PROCESSORS = 32 };
 
 static struct {
     pthread_mutex_t lock; /* protects all below */
@@ -45,6 +45,7 @@ static struct {
     uint32_t inside, most_inside, open_sessions, live_tensors;
     uint64_t fail_run, fail_open;
     enum mly_status fail_run_status, fail_open_status;
+    enum mly_status broken[PROCESSORS]; /* MLY_OK: it works */
     char open_log[1024];
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -69,6 +70,14 @@ void fake_reset(void)
     fake.inside = fake.most_inside = 0;
     fake.fail_run = fake.fail_open = 0;
     fake.open_log[0] = '\0';
+    memset(fake.broken, 0, sizeof fake.broken);
+    pthread_mutex_unlock(&fake.lock);
+}
+
+void fake_break(int processor, enum mly_status status)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake.broken[processor] = status;
     pthread_mutex_unlock(&fake.lock);
 }
 
@@ -298,6 +307,9 @@ static enum mly_status pass_gates(mly_session *session, struct words words, stru
         return mly_error_set(err, MLY_E_CANCELLED, "fake: the run was cancelled");
     if (hits(&fake.fail_run))
         return mly_error_set(err, fake.fail_run_status, "fake: run was told to fail");
+    if (words.processor < PROCESSORS && fake.broken[words.processor] != MLY_OK)
+        return mly_error_set(err, fake.broken[words.processor], "fake: processor %d is broken",
+                             words.processor);
     for (uint32_t i = 0; i < fake.poison_count; i++) {
         if (fake.poisons[i].tag == words.tag && fake.poisons[i].segment == words.segment)
             return mly_error_set(err, fake.poisons[i].status, "fake: batch %lld is poisoned",

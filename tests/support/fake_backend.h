@@ -46,6 +46,9 @@ void fake_poison(int64_t tag, int segment, enum mly_status status);
 void fake_fail_run(uint64_t n, enum mly_status status);
 void fake_fail_open(uint64_t n, enum mly_status status);
 
+/* Every run on this processor fails like this from now on; MLY_OK mends it. */
+void fake_break(int processor, enum mly_status status);
+
 /* Sessions open, and result tensors of this back end not yet released. */
 uint32_t fake_open_sessions(void);
 uint32_t fake_live_tensors(void);

@@ -1,0 +1,344 @@
+/*
+ * What engines do about time and about each other: priorities, deadlines, policies; several engines
+ * on the same processors, created and destroyed while others run.
+ */
+#include "support/executor_rig.h"
+#include "support/test.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "runtime/native.h"
+
+static const char *const whole[] = {"0>1@0"};
+static const char *const replicas[] = {"0>1@0 1"};
+static const char *const chain[] = {"0>1@0", "1>2@1", "2>3@2"};
+
+static struct rig rig, other;
+static struct rig_batch batches[256], others[256];
+
+static enum mly_status create(struct mly_flow *flow, const struct mly_engine_options *options,
+                              mly_engine **out, struct mly_error *err)
+{
+    return mly__engine_create_flow(flow, options, MLY_SCHEDULE_EARLIEST, out, err);
+}
+
+static void open_whole(const struct mly_engine_options *options)
+{
+    rig_open(&rig, create, &fake_ops, options, "0", "1", 1, whole, 1);
+}
+
+/* --- priorities and deadlines --- */
+
+static mly_request *send(int64_t tag, const struct mly_submit_options *options)
+{
+    struct rig_batch *batch = &batches[tag - 1];
+    mly_request *request = NULL;
+    struct mly_error err = {0};
+    rig_fill(&rig, batch, tag);
+    if (mly_engine_submit_with(rig.engine, batch->inputs, 1, NULL, options, &request, &err) !=
+        MLY_OK)
+        fail_msg("batch %lld: %s", (long long)tag, err.message);
+    return request;
+}
+
+static int64_t order[16];
+static uint32_t ordered;
+
+/* One processor: one call at a time. */
+static void note_order(mly_request *request, enum mly_status status, void *user)
+{
+    (void)request;
+    (void)status;
+    order[ordered++] = (int64_t)(intptr_t)user;
+}
+
+static void higher_priority_goes_first(void **state)
+{
+    (void)state;
+    open_whole(NULL);
+    static const int32_t priorities[] = {0, -1, 0, 7, 7, 0};
+    mly_request *requests[6];
+    fake_hold(1, FAKE_ANY, FAKE_ANY);
+    ordered = 0;
+    for (int64_t tag = 1; tag <= 6; tag++) {
+        struct mly_submit_options options = {
+            .priority = priorities[tag - 1], .done = note_order, .user = (void *)(intptr_t)tag};
+        requests[tag - 1] = send(tag, &options);
+    }
+    fake_release_all();
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(mly_request_wait(requests[i], NULL), MLY_OK);
+        mly_request_release(requests[i]);
+    }
+    static const int64_t expected[] = {1, 4, 5, 3, 6, 2};
+    assert_memory_equal(order, expected, sizeof expected);
+    rig_close(&rig);
+}
+
+static void a_late_request_is_dropped_although_nothing_happens(void **state)
+{
+    (void)state;
+    open_whole(NULL);
+    fake_hold(1, FAKE_ANY, FAKE_ANY);
+    struct mly_submit_options soon = {.deadline_ns = 1000000},
+                              hour = {.deadline_ns = INT64_C(3600000000000)};
+    mly_request *first = send(1, NULL), *late = send(2, &soon), *in_time = send(3, &hour);
+    struct mly_error err = {0};
+    assert_int_equal(mly_request_wait(late, &err),
+                     MLY_E_DEADLINE); /* the processor is still held */
+    assert_non_null(strstr(err.message, "deadline"));
+    fake_release_all();
+    assert_int_equal(mly_request_wait(first, NULL), MLY_OK);
+    assert_int_equal(mly_request_wait(in_time, NULL), MLY_OK);
+    assert_int_equal(fake_begun(2, FAKE_ANY, FAKE_ANY), 0);
+    struct mly_engine_stats stats;
+    mly_engine_get_stats(rig.engine, &stats);
+    assert_int_equal(stats.late, 1);
+    assert_int_equal(stats.failed, 1);
+    assert_int_equal(stats.completed, 2);
+    mly_request_release(first);
+    mly_request_release(late);
+    mly_request_release(in_time);
+    rig_close(&rig);
+}
+
+/* What runs at the deadline goes on to the end of its segment. */
+static void a_late_request_begins_no_further_segment(void **state)
+{
+    (void)state;
+    rig_open(&rig, create, &fake_ops, NULL, "0", "3", 3, chain, 3);
+    fake_hold(1, 1, FAKE_ANY);
+    struct mly_submit_options soon = {.deadline_ns = 20000000};
+    mly_request *late = send(1, &soon);
+    /* One with the same deadline was submitted later, and is late: so is the first. */
+    fake_hold(2, 0, FAKE_ANY);
+    mly_request *blocker = send(2, NULL), *second = send(3, &soon);
+    assert_int_equal(mly_request_wait(second, NULL), MLY_E_DEADLINE);
+    mly_request_release(second);
+    fake_release_all();
+    assert_int_equal(mly_request_wait(blocker, NULL), MLY_OK);
+    mly_request_release(blocker);
+    assert_int_equal(mly_request_wait(late, NULL), MLY_E_DEADLINE);
+    assert_int_equal(fake_begun(1, 2, FAKE_ANY), 0);
+    mly_request_release(late);
+    rig_close(&rig);
+}
+
+static void a_late_request_may_run_last_instead(void **state)
+{
+    (void)state;
+    open_whole(NULL);
+    fake_hold(1, FAKE_ANY, FAKE_ANY);
+    ordered = 0;
+    struct mly_submit_options options = {.done = note_order, .user = (void *)1};
+    mly_request *requests[4];
+    requests[0] = send(1, &options);
+    options.deadline_ns = 1;
+    options.late_last = true;
+    options.priority = 9;
+    options.user = (void *)2;
+    requests[1] = send(2, &options);
+    options = (struct mly_submit_options){.done = note_order, .user = (void *)3};
+    requests[2] = send(3, &options);
+    options.user = (void *)4;
+    requests[3] = send(4, &options);
+    fake_release_all();
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(mly_request_wait(requests[i], NULL), MLY_OK);
+        mly_request_release(requests[i]);
+    }
+    static const int64_t expected[] = {1, 3, 4, 2};
+    assert_memory_equal(order, expected, sizeof expected);
+    rig_close(&rig);
+}
+
+static void wrong_submissions_are_refused(void **state)
+{
+    (void)state;
+    open_whole(NULL);
+    struct mly_submit_options options = {.deadline_ns = -1};
+    struct mly_error err = {0};
+    mly_request *request = NULL;
+    rig_fill(&rig, &batches[0], 1);
+    assert_int_equal(
+        mly_engine_submit_with(rig.engine, batches[0].inputs, 1, NULL, &options, &request, &err),
+        MLY_E_INVALID);
+    assert_non_null(strstr(err.message, "-1 ns"));
+    assert_int_equal(
+        mly_engine_submit_with(rig.engine, batches[0].inputs, 1, NULL, NULL, NULL, &err),
+        MLY_E_INVALID);
+    assert_null(request);
+    rig_close(&rig);
+}
+
+/* --- several engines --- */
+
+static void open_beside(const struct mly_engine_options *options, uint32_t processors,
+                        const char *const *segments, uint32_t count, const char *output)
+{
+    struct mly_engine_options beside = options ? *options : (struct mly_engine_options){0};
+    beside.beside = rig.engine;
+    rig_open(&other, create, &fake_ops, &beside, "0", output, processors, segments, count);
+}
+
+static void close_both(void)
+{
+    mly_engine_destroy(rig.engine);
+    mly_engine_destroy(other.engine);
+    rig.engine = other.engine = NULL;
+    rig_close(&rig);
+    rig_close(&other);
+}
+
+static void expect_right(struct rig_batch *all, int count)
+{
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(mly_request_wait(all[i].request, NULL), MLY_OK);
+        assert_true(all[i].right);
+        assert_int_equal(all[i].done_calls, 1);
+        mly_request_release(all[i].request);
+    }
+}
+
+static void engines_share_their_processors(void **state)
+{
+    (void)state;
+    struct mly_engine_stats stats;
+    rig_open(&rig, create, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    open_beside(NULL, 3, chain, 3, "3"); /* on a third one as well */
+    for (int64_t tag = 1; tag <= 100; tag++) {
+        rig_send(&rig, &batches[tag - 1], tag);
+        rig_send(&other, &others[tag - 1], tag);
+    }
+    expect_right(batches, 100);
+    expect_right(others, 100);
+    assert_true(fake_most_at_once() <= 3);
+    mly_engine_get_stats(rig.engine, &stats);
+    assert_int_equal(stats.completed, 100);
+    assert_int_equal(stats.processor_count, 2);
+    assert_int_equal(stats.processors[0].tasks + stats.processors[1].tasks, 100);
+    mly_engine_get_stats(other.engine, &stats);
+    assert_int_equal(stats.completed, 100);
+    assert_int_equal(stats.processor_count, 3);
+    for (int p = 0; p < 3; p++)
+        assert_int_equal(stats.processors[p].tasks, 100);
+    close_both();
+}
+
+/* One engine's flood does not keep the other waiting for more than a task. */
+static void a_flooded_engine_leaves_the_other_its_share(void **state)
+{
+    (void)state;
+    struct mly_engine_options deep = {.queue_capacity = 300};
+    open_whole(&deep);
+    open_beside(&deep, 1, whole, 1, "1");
+    fake_hold(1, FAKE_ANY, FAKE_ANY);
+    for (int64_t tag = 1; tag <= 200; tag++)
+        rig_send(&rig, &batches[tag - 1], tag);
+    for (int64_t tag = 201; tag <= 220; tag++)
+        rig_send(&other, &others[tag - 201], tag);
+    fake_hold(100, FAKE_ANY, FAKE_ANY);
+    fake_release(1, FAKE_ANY, FAKE_ANY);
+    fake_await_held(100, FAKE_ANY, FAKE_ANY);
+    rig_await_done(&other, 20); /* long before the flood is over */
+    fake_release_all();
+    expect_right(batches, 200);
+    expect_right(others, 20);
+    close_both();
+}
+
+static void an_engine_comes_and_goes_while_another_runs(void **state)
+{
+    (void)state;
+    rig_open(&rig, create, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    rig.flow.free_batch = true;
+    fake_hold(1, FAKE_ANY, 0);
+    rig_send(&rig, &batches[0], 1); /* is on a processor all the time */
+    for (int round = 0; round < 10; round++) {
+        struct mly_flow flow;
+        struct mly_engine_options beside = {.beside = rig.engine, .no_warm_up = true};
+        mly_engine *engine = NULL;
+        assert_int_equal(fake_flow_init(&fake_ops, "0", "3", 3, chain, 3, &flow, NULL), MLY_OK);
+        assert_int_equal(create(&flow, &beside, &engine, NULL), MLY_OK);
+        mly_request *request = NULL;
+        rig_fill(&rig, &others[0], 50);
+        assert_int_equal(
+            mly_engine_submit(engine, others[0].inputs, 1, NULL, true, NULL, NULL, &request, NULL),
+            MLY_OK);
+        rig_send(&rig, &batches[1], 2); /* on the free one */
+        assert_int_equal(mly_request_wait(batches[1].request, NULL), MLY_OK);
+        mly_request_release(batches[1].request);
+        /* Its first segment waits for the busy processor: destroying it takes that back. */
+        mly_engine_destroy(engine);
+        mly_request_release(request);
+    }
+    assert_int_equal(rig_done_count(&rig), 10);
+    fake_release_all();
+    assert_int_equal(mly_request_wait(batches[0].request, NULL), MLY_OK);
+    mly_request_release(batches[0].request);
+    rig_close(&rig);
+}
+
+static void the_first_engine_may_go_before_the_others(void **state)
+{
+    (void)state;
+    rig_open(&rig, create, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    open_beside(NULL, 2, replicas, 1, "1");
+    fake_hold(7, FAKE_ANY, FAKE_ANY);
+    rig_send(&rig, &batches[0], 5);
+    rig_send(&other, &others[0], 7);
+    fake_await_held(7, FAKE_ANY, FAKE_ANY);
+    mly_engine_destroy(rig.engine);
+    rig.engine = NULL;
+    mly_request_release(batches[0].request);
+    fake_release_all();
+    expect_right(others, 1);
+    for (int64_t tag = 1; tag <= 20; tag++)
+        rig_send(&other, &others[tag - 1], tag);
+    expect_right(others, 20);
+    close_both();
+}
+
+static void every_failing_allocation_fails_joining_only(void **state)
+{
+    (void)state;
+    rig_open(&rig, create, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    uint32_t sessions = fake_open_sessions();
+    bool reached = true;
+    for (uint64_t n = 1; reached; n++) {
+        struct mly_flow flow;
+        struct mly_engine_options beside = {.beside = rig.engine};
+        mly_engine *engine = NULL;
+        struct mly_error err = {0};
+        assert_int_equal(fake_flow_init(&fake_ops, "0", "3", 3, chain, 3, &flow, NULL), MLY_OK);
+        uint64_t before = mly_alloc_count();
+        mly_alloc_fail_once(n);
+        enum mly_status status = create(&flow, &beside, &engine, &err);
+        reached = mly_alloc_count() - before >= n;
+        mly_alloc_fail_once(0);
+        assert_true(status == MLY_OK || status == MLY_E_NO_MEMORY);
+        mly_engine_destroy(engine);
+        assert_int_equal(fake_open_sessions(), sessions);
+        rig_send(&rig, &batches[0], 3); /* harms nobody */
+        expect_right(batches, 1);
+    }
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(higher_priority_goes_first),
+        cmocka_unit_test(a_late_request_is_dropped_although_nothing_happens),
+        cmocka_unit_test(a_late_request_begins_no_further_segment),
+        cmocka_unit_test(a_late_request_may_run_last_instead),
+        cmocka_unit_test(wrong_submissions_are_refused),
+        cmocka_unit_test(engines_share_their_processors),
+        cmocka_unit_test(a_flooded_engine_leaves_the_other_its_share),
+        cmocka_unit_test(an_engine_comes_and_goes_while_another_runs),
+        cmocka_unit_test(the_first_engine_may_go_before_the_others),
+        cmocka_unit_test(every_failing_allocation_fails_joining_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
