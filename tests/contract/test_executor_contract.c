@@ -3,11 +3,12 @@
  * and passes all of it. Order of events is made by the fake back end's gates.
  */
 #include "support/executor_rig.h"
-#include "support/test.h"
+#include "support/expect.h"
 
 #include <sched.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "runtime/native.h"
 #include "runtime/starpu.h"
 
@@ -635,6 +636,78 @@ static void destroying_at_any_moment_is_clean(void **state)
     mly_engine_destroy(NULL);
 }
 
+/* --- timeline --- */
+
+static double number_of(struct mly_json object, const char *key)
+{
+    double number = -1;
+    assert_int_equal(mly_json_number(object, key, -1, 1e18, &number, NULL), MLY_OK);
+    return number;
+}
+
+/* Of one event: that phase and category, in lane `tid` (or any: -1). */
+static bool is_event(struct mly_json event, const char *phase, const char *category, double tid)
+{
+    const char *ph = "", *cat = "";
+    (void)!mly_json_string(event, "ph", &ph, NULL);
+    (void)!mly_json_string(event, "cat", &cat, NULL);
+    return strcmp(ph, phase) == 0 && strcmp(cat, category) == 0 &&
+           (tid < 0 || number_of(event, "tid") == tid);
+}
+
+/* Tasks of a lane follow each other; returns how many there are. */
+static uint64_t check_lane(struct mly_json events, double tid)
+{
+    uint64_t count = 0;
+    double end = 0;
+    for (size_t i = 0; i < mly_json_length(events); i++) {
+        struct mly_json event = mly_json_element(events, i);
+        if (!is_event(event, "X", "task", tid))
+            continue;
+        assert_true(number_of(event, "ts") >= end - 0.001);
+        end = number_of(event, "ts") + number_of(event, "dur");
+        count++;
+    }
+    return count;
+}
+
+static void every_task_and_request_is_recorded(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    mly_timeline *timeline = NULL;
+    char *folder = scratch_create();
+    const char *path = scratch_path(folder, "t.json");
+    expect_ok(mly_timeline_create(NULL, &timeline, &err), err);
+    struct mly_engine_options options = {.timeline = timeline};
+    open_with(&fake_ops, &options, "0 1", "7 5 2", 3, tangled, 4);
+    fake_poison(7, 3, MLY_E_INVALID);
+    send(1, 30);
+    mly_engine_drain(rig.engine);
+    struct mly_engine_stats stats;
+    mly_engine_get_stats(rig.engine, &stats);
+    release(0, 30);
+    rig_close(&rig);
+    struct mly_timeline_counts counts;
+    mly_timeline_get_counts(timeline, &counts);
+    assert_int_equal(counts.kept, 30 * 4 + 30);
+    assert_int_equal(counts.dropped, 0);
+    expect_ok(mly_timeline_save(timeline, path, &err), err);
+    mly_timeline_destroy(timeline);
+
+    mly_json_doc *doc = NULL;
+    expect_ok(mly_json_load(path, 1 << 24, &doc, &err), err);
+    struct mly_json events = mly_json_member_opt(mly_json_root(doc), "traceEvents");
+    uint64_t requests = 0;
+    for (uint32_t p = 0; p < 3; p++)
+        assert_int_equal(check_lane(events, 2 * p + 1), stats.processors[p].tasks);
+    for (size_t i = 0; i < mly_json_length(events); i++)
+        requests += is_event(mly_json_element(events, i), "b", "request", -1);
+    assert_int_equal(requests, 30);
+    mly_json_destroy(doc);
+    scratch_remove(folder);
+}
+
 /* --- times, callbacks, arguments --- */
 
 static void times_add_up(void **state)
@@ -757,6 +830,7 @@ int main(void)
         cmocka_unit_test(drain_waits_for_all_submitted),
         cmocka_unit_test(destroying_under_load_ends_every_request_once),
         cmocka_unit_test(destroying_at_any_moment_is_clean),
+        cmocka_unit_test(every_task_and_request_is_recorded),
         cmocka_unit_test(times_add_up),
         cmocka_unit_test(callbacks_may_submit),
         cmocka_unit_test(wrong_inputs_are_refused_by_name),
