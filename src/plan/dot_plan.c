@@ -5,9 +5,11 @@
  *   2. Of a small graph every node in its segment's box; of a large one, or if asked for, one node per
  *      segment with its most frequent operators.
  *   3. Edges within a segment are thin and bare. What passes between segments is drawn bold with its
- *      bytes: once for each segment that reads it, for that is how often it is copied.
+ *      bytes: once for each segment that reads it, for that is how often it is copied. Contracted, all
+ *      that passes from one segment to another is one edge.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -22,14 +24,22 @@ enum { OPERATORS_SHOWN = 4, PROCESSORS_SHOWN = 4 };
 static const char *const colours[] = {"#8dd3c7", "#ffffb3", "#bebada", "#fb8072", "#80b1d3",
                                       "#fdb462", "#b3de69", "#fccde5", "#ccebc5", "#d9d9d9"};
 
+/* A tensor that passes from one segment to another. */
+struct passing {
+    uint32_t from, to;
+    double bytes; /* negative: not known */
+};
+
 struct drawing {
     const mly_plan *plan;
     const struct mly_graph *graph;
     const struct mly_shape *shapes;
     const struct mly_stage *stages;
     bool contracted;
-    uint32_t *segment_of; /* by node */
-    uint32_t *last_to;    /* by segment: the tensor last drawn to it */
+    uint32_t *segment_of;    /* by node */
+    uint32_t *last_to;       /* by segment: the tensor last drawn to it */
+    struct passing *passing; /* contracted: what passes between segments, in the tensors' order */
+    size_t passing_count, passing_capacity;
     struct mly_buffer *out;
 };
 
@@ -275,6 +285,16 @@ static enum mly_status put_crossing(struct drawing *d, uint32_t tensor, const ch
                                     text);
 }
 
+static enum mly_status note_passing(struct drawing *d, uint32_t tensor, uint32_t from, uint32_t to)
+{
+    if (mly_array_reserve(&d->passing, &d->passing_capacity, d->passing_count + 1,
+                          sizeof *d->passing))
+        return MLY_E_NO_MEMORY;
+    d->passing[d->passing_count++] = (struct passing){
+        .from = from, .to = to, .bytes = mly_cut_tensor_bytes(d->graph, d->shapes, tensor)};
+    return MLY_OK;
+}
+
 static enum mly_status put_readers(struct drawing *d, uint32_t tensor)
 {
     const struct mly_graph_tensor *t = &d->graph->tensors[tensor];
@@ -285,13 +305,50 @@ static enum mly_status put_readers(struct drawing *d, uint32_t tensor)
     for (uint32_t i = 0; !status && i < t->consumer_count; i++) {
         const uint32_t reader = t->consumers[i], segment = d->segment_of[reader];
         const bool said = d->last_to[segment] == tensor;
-        if (d->contracted && (segment == home || said))
-            continue;
+        d->last_to[segment] = tensor;
         snprintf(to, sizeof to, "%c%u", d->contracted ? 's' : 'n',
                  d->contracted ? segment : reader);
-        status = segment == home ? mly_buffer_printf(d->out, "  %s -> %s;\n", from, to)
-                                 : put_crossing(d, tensor, from, to, said);
-        d->last_to[segment] = tensor;
+        if (d->contracted && (segment == home || said))
+            continue;
+        if (d->contracted && home != MLY_NO_INDEX)
+            status = note_passing(d, tensor, home, segment);
+        else
+            status = segment == home ? mly_buffer_printf(d->out, "  %s -> %s;\n", from, to)
+                                     : put_crossing(d, tensor, from, to, said);
+    }
+    return status;
+}
+
+static int compare_passing(const void *a, const void *b)
+{
+    const struct passing *x = a, *y = b;
+    if (x->from != y->from)
+        return x->from < y->from ? -1 : 1;
+    return (x->to > y->to) - (x->to < y->to);
+}
+
+/* "3 tensors, 1.2 MiB" from one segment to another. */
+static enum mly_status put_passing(struct drawing *d)
+{
+    enum mly_status status = MLY_OK;
+    if (d->passing_count)
+        qsort(d->passing, d->passing_count, sizeof *d->passing, compare_passing);
+    for (size_t i = 0, next; !status && i < d->passing_count; i = next) {
+        const struct passing *first = &d->passing[i];
+        char text[32] = "?", tensors[32] = "";
+        double bytes = 0;
+        bool known = true;
+        for (next = i; next < d->passing_count && !compare_passing(first, &d->passing[next]);
+             next++) {
+            known = known && d->passing[next].bytes >= 0;
+            bytes += d->passing[next].bytes;
+        }
+        if (known)
+            bytes_text(bytes, text);
+        if (next - i > 1)
+            snprintf(tensors, sizeof tensors, "%zu tensors, ", next - i);
+        status = mly_buffer_printf(d->out, "  s%u -> s%u [penwidth=2, label=\"%s%s\"];\n",
+                                   first->from, first->to, tensors, text);
     }
     return status;
 }
@@ -356,6 +413,8 @@ static enum mly_status put_all(struct drawing *d)
         status = d->contracted ? put_contracted(d, s) : put_box(d, s);
     for (uint32_t i = 0; !status && i < d->graph->tensor_count; i++)
         status = put_tensor(d, i);
+    if (!status)
+        status = put_passing(d);
     return status ? status : mly_buffer_printf(d->out, "}\n");
 }
 
@@ -389,6 +448,7 @@ enum mly_status mly_dot_plan(const mly_plan *plan, const struct mly_graph *graph
     else if (status)
         (void)mly_error_set(err, status, "the picture is too large");
 done:
+    mly_free(d.passing);
     mly_free(d.segment_of);
     mly_free(d.last_to);
     return status;

@@ -120,11 +120,10 @@ static void contracted_a_segment_is_one_node(void **state)
              "  s2 [label=\"s2 on cpu:2\\n1 node\\n1 Add\", fillcolor=\"#bebada\"];\n"
              "  t0 [shape=ellipse, fillcolor=white, label=\"x\"];\n"
              "  t0 -> s0 [penwidth=2, label=\"4 KiB\"];\n"
-             "  s0 -> s1 [penwidth=2, label=\"4 KiB\"];\n"
-             "  s1 -> s2 [penwidth=2, label=\"4 KiB\"];\n"
-             "  s1 -> s2 [penwidth=2, label=\"4 KiB\"];\n"
              "  t4 [shape=ellipse, fillcolor=white, label=\"td\"];\n"
              "  s2 -> t4 [penwidth=2, label=\"4 KiB\"];\n"
+             "  s0 -> s1 [penwidth=2, label=\"4 KiB\"];\n"
+             "  s1 -> s2 [penwidth=2, label=\"2 tensors, 8 KiB\"];\n"
              "}\n");
 }
 
