@@ -32,11 +32,11 @@ void mly__starpu_destroy(struct mly__starpu *starpu)
     (void)starpu;
 }
 
-enum mly_status mly__starpu_start(struct mly__starpu *starpu, uint32_t workers,
+enum mly_status mly__starpu_start(struct mly__starpu *starpu, uint32_t wanted,
                                   struct mly_error *err)
 {
     (void)starpu;
-    (void)workers;
+    (void)wanted;
     return absent(err);
 }
 

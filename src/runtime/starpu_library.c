@@ -26,7 +26,7 @@ static const char *const unusable[] = {
     /* stand still now and then when the application drives the workers (seen with 1.3.10) */
     "modular-heft", "modular-heft-prio", "modular-heft2"};
 
-static struct starpu_library library;
+static struct starpu_library opened;
 static enum mly_status opened_status;
 static struct mly_error opened_error;
 
@@ -46,19 +46,19 @@ static const char *find_all(void *handle)
         const char *name;
         void *function;
     } symbols[] = {
-        {"starpu_get_version", &library.get_version},
-        {"starpu_is_initialized", &library.is_initialized},
-        {"starpu_conf_init", &library.conf_init},
-        {"starpu_init", &library.init},
-        {"starpu_shutdown", &library.shutdown},
-        {"starpu_sched_get_predefined_policies", &library.predefined_policies},
-        {"starpu_sched_get_min_priority", &library.min_priority},
-        {"starpu_sched_get_max_priority", &library.max_priority},
-        {"starpu_driver_init", &library.driver_init},
-        {"starpu_driver_run_once", &library.driver_run_once},
-        {"starpu_driver_deinit", &library.driver_deinit},
-        {"starpu_task_create", &library.task_create},
-        {"starpu_task_submit", &library.task_submit},
+        {"starpu_get_version", &opened.get_version},
+        {"starpu_is_initialized", &opened.is_initialized},
+        {"starpu_conf_init", &opened.conf_init},
+        {"starpu_init", &opened.init},
+        {"starpu_shutdown", &opened.shutdown},
+        {"starpu_sched_get_predefined_policies", &opened.predefined_policies},
+        {"starpu_sched_get_min_priority", &opened.min_priority},
+        {"starpu_sched_get_max_priority", &opened.max_priority},
+        {"starpu_driver_init", &opened.driver_init},
+        {"starpu_driver_run_once", &opened.driver_run_once},
+        {"starpu_driver_deinit", &opened.driver_deinit},
+        {"starpu_task_create", &opened.task_create},
+        {"starpu_task_submit", &opened.task_submit},
     };
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
         if (!find(handle, symbols[i].name, symbols[i].function))
@@ -103,12 +103,12 @@ static enum mly_status open_library(struct mly_error *err)
     if (missing)
         return mly_error_set(err, MLY_E_ABSENT, "%s has no '%s'", MLY_STARPU_LIBRARY, missing);
     int major = 0, minor = 0, release = 0;
-    library.get_version(&major, &minor, &release);
+    opened.get_version(&major, &minor, &release);
     if (major != STARPU_MAJOR_VERSION || minor != STARPU_MINOR_VERSION)
         return mly_error_set(
             err, MLY_E_ABSENT, "%s is StarPU %d.%d; this motley was built for %d.%d",
             MLY_STARPU_LIBRARY, major, minor, STARPU_MAJOR_VERSION, STARPU_MINOR_VERSION);
-    snprintf(library.version, sizeof library.version, "%d.%d.%d", major, minor, release);
+    snprintf(opened.version, sizeof opened.version, "%d.%d.%d", major, minor, release);
     return MLY_OK;
 }
 
@@ -123,7 +123,7 @@ enum mly_status mly__starpu_library(const struct starpu_library **out, struct ml
     pthread_once(&once, open_once);
     if (opened_status != MLY_OK)
         return mly_error_set(err, opened_status, "%s", opened_error.message);
-    *out = &library;
+    *out = &opened;
     return MLY_OK;
 }
 
@@ -138,10 +138,10 @@ static bool is_usable(const char *name)
     return true;
 }
 
-char *mly__starpu_policies(const struct starpu_library *of)
+char *mly__starpu_policies(const struct starpu_library *library)
 {
     char *line = mly_strdup("");
-    struct starpu_sched_policy **policies = of->predefined_policies();
+    struct starpu_sched_policy **policies = library->predefined_policies();
     for (size_t i = 0; line && policies[i]; i++) {
         if (!is_usable(policies[i]->policy_name))
             continue;
@@ -152,18 +152,18 @@ char *mly__starpu_policies(const struct starpu_library *of)
     return line;
 }
 
-enum mly_status mly__starpu_check_policy(const struct starpu_library *of, const char *name,
+enum mly_status mly__starpu_check_policy(const struct starpu_library *library, const char *name,
                                          struct mly_error *err)
 {
-    struct starpu_sched_policy **policies = of->predefined_policies();
+    struct starpu_sched_policy **policies = library->predefined_policies();
     for (size_t i = 0; policies[i]; i++) {
         if (strcmp(policies[i]->policy_name, name) == 0 && is_usable(name))
             return MLY_OK;
     }
-    char *names = mly__starpu_policies(of);
+    char *names = mly__starpu_policies(library);
     mly_error_set(err, MLY_E_INVALID,
-                  "StarPU %s has no policy '%s' that motley can use; it has: %s", of->version, name,
-                  names ? names : "?");
+                  "StarPU %s has no policy '%s' that motley can use; it has: %s", library->version,
+                  name, names ? names : "?");
     mly_free(names);
     return MLY_E_INVALID;
 }

@@ -30,7 +30,7 @@ void mly__starpu_destroy(struct mly__starpu *starpu);
  * Before the crew hires: starts StarPU with so many workers, unless it runs with as many already.
  * MLY_E_LIMIT if it runs with fewer, or was built for fewer; MLY_E_INTERNAL if it does not start.
  */
-enum mly_status mly__starpu_start(struct mly__starpu *starpu, uint32_t workers,
+enum mly_status mly__starpu_start(struct mly__starpu *starpu, uint32_t wanted,
                                   struct mly_error *err) MLY_MUST_CHECK;
 
 /* What a core of the crew hands its tasks to. */
