@@ -415,8 +415,8 @@ static bool is_processors_fault(enum mly_status status)
 
 /*
  * A processor failed the task. True if it waits for another one now. A failure that another
- * processor repeats may be the request's own, and is held against a processor with less weight than
- * one that another processor puts right (mly_scheduler_ran below).
+ * processor repeats may be the request's own; one that another processor puts right is certain
+ * (count_success below).
  */
 static bool try_elsewhere(struct mly__core *core, struct mly__task *task, int64_t now_ns)
 {

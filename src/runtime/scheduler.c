@@ -320,7 +320,8 @@ static uint32_t choose_lane(const mly_scheduler *s, const struct mly__group *g,
     for (uint32_t i = 0; i < width && width > 1; i++) {
         uint32_t lane = first + (uint32_t)((choice + i) % width);
         uint32_t processor = g->lanes[lane].processors[0];
-        if (!s->processors[processor].aside && task->avoid != processor + 1)
+        if (!s->processors[processor].aside &&
+            (!task->avoid || mly__health_may_retry(s, task, processor)))
             return lane;
     }
     return first + (uint32_t)(choice % width);
@@ -349,8 +350,8 @@ void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task
     struct mly__group *g = scheduler->groups[task->group];
     if (g->length == 0 && scheduler->length > 0)
         catch_up(scheduler, g);
-    task->lane = choose_lane(scheduler, g, task, draw(scheduler, task));
     task->row = mly__costs_row(g, task->segment, task->batch);
+    task->lane = choose_lane(scheduler, g, task, draw(scheduler, task));
     task->waiting = true;
     link_task(&g->lanes[task->lane], task);
     g->length++;

@@ -146,14 +146,14 @@ static int64_t finish_ns(const mly_scheduler *s, const struct mly_schedule_task 
 }
 
 static struct choice choose(const mly_scheduler *s, const struct mly__group *g,
-                            const struct mly_schedule_task *task, uint32_t avoid)
+                            const struct mly_schedule_task *task)
 {
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
     struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
     for (uint32_t p = 0; p < g->stride; p++) {
-        if (p + 1 == avoid)
-            continue;
         int64_t ns = finish_ns(s, task, cost_ns, p);
+        if (ns >= MLY__NEVER_NS || (task->avoid && !mly__health_may_retry(s, task, p)))
+            continue;
         if (ns < choice.finish_ns || (ns == choice.finish_ns && choice.processor != MLY_NO_INDEX &&
                                       wins_tie(s, task, cost_ns, p, choice.processor))) {
             choice.processor = p;
@@ -178,7 +178,7 @@ static struct choice choose_quickly(const mly_scheduler *s, const struct mly__gr
         least_ns = ns < least_ns ? ns : least_ns;
     }
     if (ties > 0 || cost_ns[best] == 0)
-        return choose(s, g, task, 0);
+        return choose(s, g, task);
     if (least_ns < MLY__NEVER_NS)
         choice = (struct choice){best, least_ns};
     return choice;
@@ -203,7 +203,6 @@ static bool has_only(const mly_scheduler *s, const struct mly__group *g,
            g->expected_ns[(size_t)task->row * g->stride + p] != MLY__NEVER_NS;
 }
 
-/* Avoids the processor that failed the task, unless all others are set aside. */
 static struct choice place(const mly_scheduler *s, const struct mly__group *g,
                            const struct mly_schedule_task *task)
 {
@@ -211,10 +210,7 @@ static struct choice place(const mly_scheduler *s, const struct mly__group *g,
         return choose_quickly(s, g, task);
     if (has_only(s, g, task))
         return choose_only(s, g, task);
-    uint32_t avoid = task->avoid;
-    if (avoid && !mly_scheduler_has_other(s, task, avoid - 1))
-        avoid = 0;
-    return choose(s, g, task, avoid);
+    return choose(s, g, task);
 }
 
 /*
@@ -228,7 +224,8 @@ static bool plan_review(mly_scheduler *s, const struct mly__group *g,
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
     int64_t idle_ns = MLY__NEVER_NS;
     for (uint32_t p = 0; p < g->stride; p++) {
-        bool may = mly__is_open(&s->processors[p]) && task->avoid != p + 1;
+        bool may =
+            mly__is_open(&s->processors[p]) && (!task->avoid || mly__health_may_retry(s, task, p));
         int64_t ns = may ? finish_ns(s, task, cost_ns, p) : idle_ns;
         idle_ns = ns < idle_ns ? ns : idle_ns;
     }
@@ -273,7 +270,7 @@ static bool may_take(const mly_scheduler *s, const struct mly__group *g,
         return false;
     if (has_only(s, g, task))
         return task->only == processor + 1;
-    return task->avoid != processor + 1 || !mly_scheduler_has_other(s, task, processor);
+    return !task->avoid || mly__health_may_retry(s, task, processor);
 }
 
 static uint32_t idle_processor(const mly_scheduler *s, const struct mly__group *g,

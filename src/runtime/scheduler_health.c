@@ -2,7 +2,8 @@
  * Processors that fail.
  *
  *   1. Three failures without a success in between set a processor aside for a quarter of a second.
- *      Those for which the task may be to blame count a quarter.
+ *      Those for which the task may be to blame make it suspect, which alone does not suffice: tasks
+ *      that another one failed go to processors above suspicion, if there are any.
  *   2. Then one more failure sets it aside again, for twice as long, up to a minute; one success
  *      clears it.
  *   3. Where all processors that may run a waiting task are set aside, the one whose time comes
@@ -10,7 +11,7 @@
  */
 #include "scheduler_private.h"
 
-enum { CERTAIN = 4, UNCERTAIN = 1, TOO_MANY = 3 * CERTAIN };
+enum { SUSPECT = 1, CERTAIN = 4, TOO_MANY = 3 * CERTAIN };
 #define FIRST_PAUSE_NS 250000000
 #define LONGEST_PAUSE_NS 60000000000
 
@@ -18,7 +19,10 @@ bool mly_scheduler_failed(mly_scheduler *scheduler, uint32_t processor, bool cer
                           int64_t now_ns)
 {
     struct mly__processor *p = &scheduler->processors[processor];
-    p->failures += certain ? CERTAIN : UNCERTAIN;
+    if (certain)
+        p->failures += CERTAIN;
+    else if (p->failures < CERTAIN)
+        p->failures = SUSPECT;
     if (p->aside || p->failures < TOO_MANY)
         return false;
     p->pause_ns = p->pause_ns == 0 ? FIRST_PAUSE_NS : p->pause_ns * 2; /* (1), (2) */
@@ -84,6 +88,24 @@ bool mly_scheduler_has_other(const mly_scheduler *scheduler, const struct mly_sc
             return true;
     }
     return false;
+}
+
+bool mly__health_may_retry(const mly_scheduler *scheduler, const struct mly_schedule_task *task,
+                           uint32_t processor)
+{
+    const struct mly__group *g = scheduler->groups[task->group];
+    const int64_t *expected_ns = g->expected_ns + (size_t)task->row * g->stride;
+    if (processor + 1 == task->avoid)
+        return !mly_scheduler_has_other(scheduler, task, processor);
+    if (scheduler->processors[processor].failures == 0)
+        return true;
+    for (uint32_t p = 0; p < g->stride; p++) {
+        const struct mly__processor *other = &scheduler->processors[p];
+        if (p + 1 != task->avoid && !other->aside && other->failures == 0 &&
+            expected_ns[p] != MLY__NEVER_NS)
+            return false;
+    }
+    return true;
 }
 
 bool mly_scheduler_is_aside(const mly_scheduler *scheduler, uint32_t processor, int64_t *until_ns)

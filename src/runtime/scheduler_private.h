@@ -53,7 +53,7 @@ struct mly__processor {
     bool aside;
     int64_t released_ns; /* when it last became idle */
     int64_t ends_ns;     /* expected, while busy; 0: unknown */
-    uint32_t failures;   /* since the last success, by weight */
+    uint32_t failures;   /* since the last success, by weight; not 0: suspect */
     int64_t until_ns, pause_ns;
 };
 
@@ -81,6 +81,12 @@ void mly__costs_ran(struct mly__group *group, uint32_t row, uint32_t batch, uint
 /* scheduler_health.c */
 /* Those whose time has come, and those without whom a lane has nobody, are tried again. */
 void mly__health_refresh(mly_scheduler *scheduler);
+/*
+ * May a task that another processor failed (task->avoid) go to this one? Not if it is suspect itself
+ * and others are not; nor the one that failed it, unless all others are set aside.
+ */
+bool mly__health_may_retry(const mly_scheduler *scheduler, const struct mly_schedule_task *task,
+                           uint32_t processor);
 
 /* scheduler.c */
 void mly__scheduler_set_state(mly_scheduler *scheduler, uint32_t processor, bool busy, bool aside);

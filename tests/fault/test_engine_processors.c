@@ -180,6 +180,27 @@ static void poisonous_requests_set_nobody_aside(void **state)
     rig_close(&rig);
 }
 
+/* A second try goes to one above suspicion: at most one request finds both broken ones. */
+static void two_broken_ones_of_three_cost_one_request_at_most(void **state)
+{
+    (void)state;
+    static const char *const three[] = {"0>1@0 1 2"};
+    static const rig_create_fn creates[] = {eager, earliest, pinned};
+    for (size_t i = 0; i < sizeof creates / sizeof *creates; i++) {
+        rig_open(&rig, creates[i], &fake_ops, NULL, "0", "1", 3, three, 1);
+        fake_break(0, MLY_E_BACKEND);
+        fake_break(1, MLY_E_BACKEND);
+        uint32_t failed = 0;
+        for (int64_t tag = 1; tag <= 60; tag++) {
+            rig_send(&rig, &batches[0], tag);
+            failed += mly_request_wait(batches[0].request, NULL) != MLY_OK;
+            mly_request_release(batches[0].request);
+        }
+        assert_true(failed <= 1);
+        rig_close(&rig);
+    }
+}
+
 static void a_task_that_waits_for_its_second_try_can_be_cancelled(void **state)
 {
     (void)state;
@@ -207,6 +228,7 @@ int main(void)
         cmocka_unit_test(the_last_one_failing_gives_the_client_the_error),
         cmocka_unit_test(what_a_request_is_to_blame_for_is_not_retried),
         cmocka_unit_test(poisonous_requests_set_nobody_aside),
+        cmocka_unit_test(two_broken_ones_of_three_cost_one_request_at_most),
         cmocka_unit_test(a_task_that_waits_for_its_second_try_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

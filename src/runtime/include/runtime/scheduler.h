@@ -152,7 +152,7 @@ size_t mly_scheduler_length(const mly_scheduler *scheduler);
  * The processor failed a task. After the third time without a success in between it is set aside:
  * it gets no task for a while (twice as long each time), then it is tried. Where no other processor
  * may run a segment it is tried at once. Not certain: it may have been the task's own fault (others
- * failed it too); that counts a quarter. True if it is set aside now.
+ * failed it too); that makes it suspect only. True if it is set aside now.
  */
 bool mly_scheduler_failed(mly_scheduler *scheduler, uint32_t processor, bool certain,
                           int64_t now_ns);
