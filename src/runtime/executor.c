@@ -1,4 +1,4 @@
-/* Which executor a crew has, by its name, and where it records. */
+/* What a crew is equipped with: an executor by its name, and a timeline. */
 #include <string.h>
 
 #include "runtime/native.h"
@@ -26,4 +26,17 @@ enum mly_status mly__crew_equip(struct mly__crew *crew, const char *executor,
         return status;
     crew->timeline = timeline;
     return mly__timeline_add_writer(timeline, &crew->request_writer, err);
+}
+
+void mly__crew_mark_health(struct mly__crew *crew, int64_t now_ns)
+{
+    for (uint32_t i = 0; i < crew->worker_count; i++) {
+        struct mly__worker *worker = crew->workers[i];
+        bool aside = mly_scheduler_is_aside(crew->scheduler, i, NULL);
+        if (aside == worker->marked_aside || !worker->lane.writer)
+            continue;
+        worker->marked_aside = aside;
+        mly__timeline_mark(crew->timeline, worker->lane.processor, now_ns, "%s %s", worker->id,
+                           aside ? "is set aside: it failed too often" : "works again");
+    }
 }

@@ -66,9 +66,12 @@ static void execute(struct mly__worker *worker, struct mly__task *task)
     }
     struct mly__wakes wakes = {.count = 0};
     uint32_t garbage_count = 0;
+    bool notable = status != MLY_OK || task->retried || worker->marked_aside;
     if (mly__core_complete(&engine->core, task, status, &worker->error, now_ns, seat->garbage,
                            &garbage_count))
         mly__engine_interrupt(engine, request);
+    if (notable && crew->timeline)
+        mly__crew_mark_health(crew, now_ns);
     /*
      * Results first, while the processor still counts as busy: this thread cannot work and call
      * clients at once. If there are none, the request goes on, and what became ready is given out

@@ -42,6 +42,7 @@ struct mly__worker {
     /* Protected by the crew's lock: */
     pthread_cond_t wake; /* it has a task, or the crew stops */
     struct mly__task *task;
+    bool marked_aside; /* the timeline says that the processor was set aside */
 };
 
 struct mly__crew {
@@ -186,6 +187,8 @@ void mly__wakes_send(struct mly__wakes *wakes);
  */
 enum mly_status mly__crew_equip(struct mly__crew *crew, const char *executor,
                                 mly_timeline *timeline, struct mly_error *err) MLY_MUST_CHECK;
+/* With the lock held: marks in the timeline which processors were set aside or work again. */
+void mly__crew_mark_health(struct mly__crew *crew, int64_t now_ns);
 /* With the lock held, which it releases meanwhile: runs the task that the worker was given, if any. */
 void mly__worker_execute_given(struct mly__worker *worker);
 /* With the lock held: one less of those that are inside. */
