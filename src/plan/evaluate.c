@@ -342,7 +342,9 @@ static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
         if (e->class_of[i] != MLY_NO_INDEX)
             e->idle_w += e->problem->classes[e->class_of[i]].idle_w;
     }
+    e->sum.measured = true;
     for (uint32_t i = 0; i < e->plan->segment_count; i++) {
+        e->sum.measured = e->sum.measured && e->stages[i].measured;
         energy_j += e->stages[i].energy_j;
         total_ns += e->latency_ns[i];
     }

@@ -209,6 +209,38 @@ fail:
     return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a copy of a plan");
 }
 
+static bool fill_part(struct mly_plan_segment *segment, uint32_t part, const mly_plan *plan,
+                      uint32_t node_count, const uint32_t *part_of_node)
+{
+    segment->name = mly_strfmt("s%u", part);
+    segment->nodes = mly_alloc_array(node_count, sizeof *segment->nodes);
+    segment->processors = mly_alloc_array(plan->processor_count, sizeof *segment->processors);
+    if (!segment->name || !segment->nodes || !segment->processors)
+        return false;
+    for (uint32_t n = 0; n < node_count; n++)
+        if (part_of_node[n] == part)
+            segment->nodes[segment->node_count++] = n;
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        segment->processors[segment->processor_count++] = i;
+    return true;
+}
+
+enum mly_status mly_plan_recut(mly_plan *plan, uint32_t node_count, const uint32_t *part_of_node,
+                               uint32_t part_count, struct mly_error *err)
+{
+    mly__plan_segments_free(plan->segments, plan->segment_count);
+    plan->segment_count = 0;
+    plan->prediction = (struct mly_prediction){0};
+    plan->segments = mly_alloc_array(part_count, sizeof *plan->segments);
+    bool made = plan->segments != NULL;
+    while (made && plan->segment_count < part_count) {
+        const uint32_t part = plan->segment_count++;
+        made = fill_part(&plan->segments[part], part, plan, node_count, part_of_node);
+    }
+    return made ? MLY_OK
+                : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u segments", part_count);
+}
+
 bool mly__plan_is_modelled(const struct mly_plan_processor *processor)
 {
     return !strcmp(processor->backend, "modelled");

@@ -196,7 +196,7 @@ static enum mly_status write_gap(const struct mly__problem *problem, struct mly_
     const bool latency = problem->request->objective == MLY_OBJECTIVE_LATENCY;
     struct mly__bounds bounds;
     double best = INFINITY;
-    if (problem->request->objective == MLY_OBJECTIVE_ENERGY)
+    if (!latency && problem->request->objective != MLY_OBJECTIVE_THROUGHPUT)
         return MLY_OK;
     enum mly_status status = mly__problem_bounds(problem, &bounds, err);
     for (uint32_t i = 0; !status && i < found->count; i++) {
@@ -461,6 +461,48 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
                                reason.message[0] ? reason.message : options.reason.message);
     else
         status = take_winner(request, planner, &options, out, err);
+    options_fini(&options);
+    return status;
+}
+
+/* Forgets what was said of the plan before: it is an alternative among others now. */
+static void forget_words(mly_plan *plan, const char *planner)
+{
+    mly__plan_candidates_free(plan->candidates, plan->candidate_count);
+    plan->candidates = NULL;
+    plan->candidate_count = 0;
+    mly_free(plan->why);
+    mly_free(plan->note);
+    plan->why = plan->note = NULL;
+    snprintf(plan->planner, sizeof plan->planner, "%s", planner);
+}
+
+enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const char *planner,
+                                   mly_plan **plans, size_t count, mly_plan **out,
+                                   struct mly_error *err)
+{
+    struct options options = {0};
+    enum mly_status status = MLY_OK;
+    options.items = mly_alloc_array(count, sizeof *options.items);
+    for (size_t i = 0; i < count; i++) {
+        char *text = options.items ? mly_plan_describe(plans[i]) : NULL;
+        if (!text) {
+            mly_plan_destroy(plans[i]);
+            status = mly__problem_no_memory(err);
+        } else {
+            forget_words(plans[i], planner);
+            options.items[options.count++] =
+                (struct option){.plan = plans[i],
+                                .description = text,
+                                .alternative = alternative_of(request, plans[i], text),
+                                .objective = request->objective};
+            drop_worse(&options, request->objective);
+        }
+        plans[i] = NULL;
+    }
+    if (status == MLY_OK)
+        status = options.count ? take_winner(request, planner, &options, out, err)
+                               : mly_error_set(err, MLY_E_NOT_FOUND, "there is no plan to choose");
     options_fini(&options);
     return status;
 }

@@ -15,14 +15,26 @@ static const char modelled_backend[] = "modelled";
 
 /* --- 1 --- */
 
-static enum mly_status set_processor(const struct mly_processor *from,
+/* What runs segments where nothing is modelled: the runtime that the costs were measured with. */
+static void name_backend(const struct mly__problem *problem, struct mly_plan_processor *to)
+{
+    const mly_cost_table *costs = problem->request->costs;
+    const char *runtime = costs ? mly_cost_table_identity(costs)->runtime : "ort";
+    snprintf(to->backend, sizeof to->backend, "%.*s", (int)strcspn(runtime, " "), runtime);
+}
+
+static enum mly_status set_processor(const struct mly__problem *problem,
+                                     const struct mly_processor *from,
                                      struct mly_plan_processor *to, struct mly_error *err)
 {
     if (!from->usable && !from->modelled)
         return mly_error_set(err, MLY_E_ABSENT, "%s cannot be used: %s", from->id, from->reason);
     memcpy(to->id, from->id, sizeof to->id);
     memcpy(to->kind, from->kind, sizeof to->kind);
-    snprintf(to->backend, sizeof to->backend, "%s", from->modelled ? modelled_backend : "ort");
+    if (from->modelled)
+        memcpy(to->backend, modelled_backend, sizeof modelled_backend);
+    else
+        name_backend(problem, to);
     to->threads = from->cpu_count ? from->cpu_count : 1;
     to->pin = from->cpu_count > 0;
     if (!from->cpu_count)
@@ -49,7 +61,7 @@ static enum mly_status set_processors(struct mly__problem *problem,
         return mly__problem_no_memory(err);
     while (!status && problem->processor_count < list->count) {
         const uint32_t i = problem->processor_count++;
-        status = set_processor(&list->items[i], &problem->processors[i], err);
+        status = set_processor(problem, &list->items[i], &problem->processors[i], err);
     }
     return status;
 }

@@ -277,11 +277,12 @@ static enum mly_status gather(struct member *members, uint32_t count, uint32_t b
         if (member->status != MLY_OK)
             status = mly_error_set(err, member->status, "%s", member->err.message);
         else
-            status = samples_merge(&sum, &member->times, err);
+            status = samples_merge(member->crew->own ? &member->crew->own[i].times : &sum,
+                                   &member->times, err);
         if (status == MLY_OK)
             throughput += rate_of(member, first_end_ns) * batch;
     }
-    if (status == MLY_OK)
+    if (status == MLY_OK && times)
         status = samples_merge(times, &sum, err);
     samples_fini(&sum);
     if (status == MLY_OK)
@@ -300,6 +301,8 @@ enum mly_status crew_round(struct crew *crew, const struct mly_tensor *inputs, u
     for (uint32_t i = 0; i < count; i++)
         members[i] = (struct member){
             .crew = crew, .index = i, .inputs = inputs, .duration_ns = duration_ns, .stop = stop};
+    for (uint32_t i = 0; crew->own && i < count; i++)
+        members[i].inputs = crew->own[i].inputs;
     enum mly_status status = run_members(members, count, err);
     if (status == MLY_OK)
         status = gather(members, count, batch, throughput_per_s, times, err);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "candidates.h"
 #include "plan/plan.h"
 #include "profiler.h"
 
@@ -153,6 +154,28 @@ static enum mly_status measure_missing(mly_model *model, const mly_machine *mach
     return status;
 }
 
+static bool is_profiled(const struct mly_decide_options *options)
+{
+    return options->planner && strcmp(options->planner, "profiled") == 0;
+}
+
+/* What was measured is kept, whether the user waited for the end or not. */
+static enum mly_status try_candidates(mly_model *model, const struct mly_plan_request *request,
+                                      const struct mly_profile_options *options, bool has_place,
+                                      mly_cost_table *costs, mly_plan **out, struct mly_error *err)
+{
+    struct mly_error save_err;
+    enum mly_status status = mly_profile_candidates(model, request, options, costs, out, err);
+    if (has_place && mly_cost_table_count(costs) > 0 &&
+        mly_cost_store_save(costs, &save_err) != MLY_OK) {
+        char text[MLY_ERROR_MESSAGE_BYTES];
+        snprintf(text, sizeof text, "the measurements could not be stored: %.900s",
+                 save_err.message);
+        options->remark(text, options->user);
+    }
+    return status;
+}
+
 enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                            const struct mly_decide_options *options, mly_plan **out,
                            struct mly_error *err)
@@ -186,7 +209,10 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                                            .groups = options->groups,
                                            .processors = options->processors,
                                            .rate_per_s = options->rate_per_s};
-        status = mly_plan_make(options->planner ? options->planner : "auto", &request, &plan, err);
+        status =
+            is_profiled(options)
+                ? try_candidates(model, &request, &profile, place != NULL, costs, &plan, err)
+                : mly_plan_make(options->planner ? options->planner : "auto", &request, &plan, err);
     }
     if (status == MLY_OK) {
         if (mly_profile_noise_remark(costs, plan->prediction.spread, text, sizeof text))

@@ -134,6 +134,12 @@ enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machi
 /* Deep copy. */
 enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out,
                              struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Replaces the plan's segments by the parts of a cut (part_of_node[node_count], from 0), each of which
+ * all processors run. The prediction is forgotten. On failure the plan may only be destroyed.
+ */
+enum mly_status mly_plan_recut(mly_plan *plan, uint32_t node_count, const uint32_t *part_of_node,
+                               uint32_t part_count, struct mly_error *err) MLY_MUST_CHECK;
 /* JSON text of a plan (owned by the caller, mly_free) and back. */
 enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *length,
                                 struct mly_error *err) MLY_MUST_CHECK;
@@ -221,6 +227,14 @@ struct mly_planner {
  */
 enum mly_status mly_plan_ratio_parse(const char *text, double ratio[MLY_PLAN_RATIO_MAX],
                                      uint32_t *count, struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Of plans for the request (taken, and their array's places set to NULL, whatever comes of it) the best
+ * by their predictions, by the rule of mly_plan_make, as a plan of `planner`: the others become its
+ * candidates. MLY_E_NOT_FOUND when none has a prediction for the objective.
+ */
+enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const char *planner,
+                                   mly_plan **plans, size_t count, mly_plan **out,
+                                   struct mly_error *err) MLY_MUST_CHECK;
 /* Registry: NULL past the end. */
 const struct mly_planner *mly_planner_at(size_t index);
 const struct mly_planner *mly_planner_find(const char *name);

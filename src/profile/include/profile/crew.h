@@ -12,11 +12,22 @@
 #include "model/segment.h"
 #include "profile/samples.h"
 
+/* What one session of a crew runs by itself, and the times that it took. */
+struct crew_own {
+    const struct mly_tensor *inputs; /* borrowed */
+    struct samples times;
+};
+
 struct crew {
     struct mly_cost_config config; /* batch is 0: a crew runs any */
     const struct mly_backend_ops *ops;
     struct mly_processor_list groups;
     mly_session **sessions; /* config.groups of them */
+    /*
+     * By session, where they are unlike: then the inputs and times of crew_round are not looked at.
+     * NULL: all run the same. Borrowed.
+     */
+    struct crew_own *own;
 };
 
 /* model, segment and machine are borrowed until crew_close. */
