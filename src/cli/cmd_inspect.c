@@ -9,6 +9,7 @@
 #include "measuring.h"
 #include "model/graph.h"
 #include "plan/dot.h"
+#include "profile/profile.h"
 
 #define DOT_BYTES_MAX ((size_t)256 << 20)
 
@@ -345,6 +346,8 @@ static int run_inspect(const struct cli_common *common, const void *values, char
         goto done;
     }
     status = cli_model_open(operands[0], given->keep_overridable, &model, &err);
+    if (status == MLY_OK)
+        status = mly_profile_infer_shapes_for(model, dims.items, dims.count, &err);
     if (status != MLY_OK) {
         exit_status = cli_fail(&err);
         goto done;

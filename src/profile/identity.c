@@ -55,9 +55,13 @@ static bool all_known(const struct mly_graph *graph)
 {
     for (uint32_t i = 0; i < graph->tensor_count; i++) {
         const struct mly_graph_tensor *tensor = &graph->tensors[i];
-        if (!tensor->is_sequence_or_optional &&
-            (tensor->dtype == MLY_DTYPE_UNDEFINED || tensor->shape.rank < 0))
+        if (tensor->is_sequence_or_optional)
+            continue;
+        if (tensor->dtype == MLY_DTYPE_UNDEFINED || tensor->shape.rank < 0)
             return false;
+        for (int32_t d = 0; tensor->producer != MLY_NO_INDEX && d < tensor->shape.rank; d++)
+            if (tensor->shape.dims[d] < 0 && tensor->dim_names[d][0] == '\0')
+                return false;
     }
     return true;
 }
@@ -68,4 +72,16 @@ enum mly_status mly_profile_infer_shapes(mly_model *model, struct mly_error *err
     if (all_known(mly_model_graph(model)) || !ops || !ops->infer_shapes)
         return MLY_OK;
     return ops->infer_shapes(model, NULL, 0, err);
+}
+
+enum mly_status mly_profile_infer_shapes_for(mly_model *model,
+                                             const struct mly_dim_binding *bindings, size_t count,
+                                             struct mly_error *err)
+{
+    const struct mly_backend_ops *ops = mly_backend_find(PROFILE_BACKEND);
+    enum mly_status status = mly_profile_infer_shapes(model, err);
+    if (status != MLY_OK || count == 0 || all_known(mly_model_graph(model)) || !ops ||
+        !ops->infer_shapes)
+        return status;
+    return ops->infer_shapes(model, bindings, count, err);
 }

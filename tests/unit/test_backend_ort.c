@@ -202,6 +202,33 @@ static void multiples_of_the_batch_are_found(void **state)
     rig_free(&rig);
 }
 
+/* What follows from the size of another symbol is known once that is given. */
+static void sizes_of_other_symbols_can_be_given(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct wire graph = {0}, wanted = onnx_tensor("to", I64, "3");
+    const int64_t to[] = {0, -1, 2};
+    const struct mly_dim_binding ten = {.name = "L", .size = 10};
+    wire_bytes(&wanted, 9, to, sizeof to);
+    wire_put(&graph, GRAPH_NODE, onnx_node("Reshape", "a", "x to", "t"));
+    wire_put(&graph, GRAPH_NODE, onnx_node("Relu", "b", "t", "y"));
+    wire_put(&graph, GRAPH_INITIALISER, wanted);
+    wire_put(&graph, GRAPH_INPUT, onnx_value("x", F32, "N L"));
+    wire_put(&graph, GRAPH_OUTPUT, onnx_value("y", F32, NULL));
+    const char *path = scratch_path(scratch, "others.onnx");
+    wire_save(onnx_model(graph), path);
+    rig_load(&rig, path);
+    expect_ok(ops->infer_shapes(rig.model, NULL, 0, &err), err);
+    const struct mly_graph *inferred = mly_model_graph(rig.model);
+    const struct mly_graph_tensor *y = &inferred->tensors[mly_graph_find_tensor(inferred, "y")];
+    assert_int_equal(y->shape.dims[1], -1);
+    expect_ok(ops->infer_shapes(rig.model, &ten, 1, &err), err);
+    assert_int_equal(y->shape.dims[1], 5);
+    assert_string_equal(y->dim_names[0], "N");
+    rig_free(&rig);
+}
+
 /* --- times of nodes --- */
 
 static bool completes(const struct mly_node_times *times, const char *tensor)
@@ -464,6 +491,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(says_what_it_does_not_take),
         cmocka_unit_test(infers_shapes_of_everything),
         cmocka_unit_test(multiples_of_the_batch_are_found),
+        cmocka_unit_test(sizes_of_other_symbols_can_be_given),
         cmocka_unit_test(maps_times_back_to_the_model),
         cmocka_unit_test(notes_times_in_a_writable_folder_only),
         cmocka_unit_test(overridable_inputs_have_their_default),

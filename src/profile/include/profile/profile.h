@@ -83,5 +83,12 @@ bool mly_profile_noise_remark(const mly_cost_table *table, double spread, char *
 
 /* Makes types and shapes of all tensors known by asking the runtime, if the file left any open. */
 enum mly_status mly_profile_infer_shapes(mly_model *model, struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * The same, and what then is still open is asked for these sizes of symbolic dimensions (borrowed
+ * for the call), whose they are from then on.
+ */
+enum mly_status mly_profile_infer_shapes_for(mly_model *model,
+                                             const struct mly_dim_binding *bindings, size_t count,
+                                             struct mly_error *err) MLY_MUST_CHECK;
 
 #endif
