@@ -40,10 +40,25 @@ static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs
         status = await_room(engine, wait, err);
     if (status != MLY_OK)
         return status;
-    *out = mly__request_take(engine->variants[engine->current].pool);
+    *out = mly__request_take(engine->variants[engine->pace.current].pool);
     if (!*out)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a request");
     return MLY_OK;
+}
+
+/* With the lock held: a batch arrives, and may be the one from which on another plan is used. */
+static void keep_pace(mly_engine *engine, const struct mly_tensor *inputs, bool crowded)
+{
+    const struct mly_flow *flow = mly__engine_flow(engine);
+    uint32_t samples = flow->free_batch && inputs[0].shape.rank > 0 && inputs[0].shape.dims[0] > 0
+                           ? (uint32_t)inputs[0].shape.dims[0]
+                           : 1;
+    int64_t now_ns = mly_now_ns();
+    if (!mly__pace_note(&engine->pace, now_ns, samples, crowded) || !engine->crew->timeline)
+        return;
+    mly__timeline_mark(engine->crew->timeline, MLY_NO_INDEX, now_ns,
+                       "plan %u of %u: %.0f samples/s arrive", engine->pace.current + 1,
+                       engine->variant_count, mly__pace_rate(&engine->pace, now_ns));
 }
 
 enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tensor *inputs,
@@ -64,6 +79,8 @@ enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tens
     mly_request *request = NULL;
     mly__engine_reference(engine);
     pthread_mutex_lock(&engine->crew->lock);
+    if (engine->variant_count > 1 && input_count > 0)
+        keep_pace(engine, inputs, !mly__core_has_room(&engine->core));
     enum mly_status status =
         admit(engine, inputs, input_count, outputs, options->wait, &request, err);
     if (status == MLY_OK) {
@@ -266,6 +283,10 @@ void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
     out->running = core->on_processors;
     out->open_ns = engine->open_ns;
     out->prepared_copy = engine->prepared_copy;
+    out->plan_count = engine->variant_count;
+    out->plan = engine->pace.current;
+    out->plan_changes = engine->pace.changes;
+    out->arrivals_per_s = mly__pace_rate(&engine->pace, mly_now_ns());
     size_t room = sizeof out->processors / sizeof *out->processors;
     for (uint32_t i = 0; i < engine->crew->worker_count && out->processor_count < room; i++) {
         if (is_used(engine, i))

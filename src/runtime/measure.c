@@ -195,7 +195,7 @@ static size_t place(struct stream *stream)
 /* (5) */
 static void depart(struct stream *stream, const struct lane *lane)
 {
-    const struct mly_flow *flow = mly__engine_flow(stream->engine);
+    const struct mly_flow *flow = lane->request->pool->flow;
     uint32_t processor = lane->request->tasks[flow->segment_count - 1].processor;
     struct departures *departures = &stream->departures[processor];
     if (departures->first_ns == 0) {

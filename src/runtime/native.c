@@ -23,6 +23,7 @@ void mly__engine_unreference(mly_engine *engine)
     for (uint32_t i = 0; i < engine->variant_count; i++)
         mly__request_pool_fini(&engine->variants[i].own_pool);
     mly_free(engine->variants);
+    mly_free(engine->max_rates);
     pthread_cond_destroy(&engine->room);
     pthread_cond_destroy(&engine->drained);
     pthread_cond_destroy(&engine->quiet);
@@ -226,6 +227,7 @@ static void drop_flows(struct mly_flow *flows, uint32_t count)
 }
 
 enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
+                                         const double *max_rates,
                                          const struct mly_engine_options *options,
                                          enum mly_schedule_policy policy, mly_engine **out,
                                          struct mly_error *err)
@@ -236,15 +238,21 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
         options = &defaults;
     mly_engine *engine = mly_alloc(sizeof *engine);
     struct mly__variant *variants = mly_alloc_array(count, sizeof *variants);
-    if (!engine || !variants) {
+    double *rates = max_rates ? mly_alloc_array(count, sizeof *rates) : NULL;
+    if (!engine || !variants || (max_rates && !rates)) {
         mly_free(engine);
         mly_free(variants);
+        mly_free(rates);
         drop_flows(flows, count);
         return out_of_memory(err);
     }
     atomic_init(&engine->references, 1);
     engine->variants = variants;
     engine->variant_count = count;
+    engine->max_rates = rates;
+    if (max_rates)
+        memcpy(rates, max_rates, count * sizeof *rates);
+    mly__pace_init(&engine->pace, rates, count);
     for (uint32_t i = 0; i < count; i++) {
         variants[i].flow = flows[i];
         flows[i] = (struct mly_flow){0};
@@ -278,7 +286,7 @@ enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         enum mly_schedule_policy policy, mly_engine **out,
                                         struct mly_error *err)
 {
-    return mly__engine_create_flows(flow, 1, options, policy, out, err);
+    return mly__engine_create_flows(flow, 1, NULL, options, policy, out, err);
 }
 
 /* --- stop --- */

@@ -326,6 +326,64 @@ static void every_failing_allocation_fails_joining_only(void **state)
     rig_close(&rig);
 }
 
+/* --- families of plans --- */
+
+/* The same model on one processor, and on two; from the first arrivals on the second is better. */
+static enum mly_status create_family(struct mly_flow *flow,
+                                     const struct mly_engine_options *options, mly_engine **out,
+                                     struct mly_error *err)
+{
+    static const double max_rates[] = {1e-6, 1e9};
+    struct mly_flow flows[2] = {*flow};
+    *flow = (struct mly_flow){0};
+    enum mly_status status = fake_flow_init(&fake_ops, "0", "1", 2, replicas, 1, &flows[1], err);
+    if (status != MLY_OK) {
+        mly_flow_fini(&flows[0]);
+        return status;
+    }
+    return mly__engine_create_flows(flows, 2, max_rates, options, MLY_SCHEDULE_EARLIEST, out, err);
+}
+
+static void changing_plans_loses_and_reorders_nothing(void **state)
+{
+    (void)state;
+    struct mly_engine_options options = {.ordered = true, .queue_capacity = 64};
+    struct mly_engine_stats stats;
+    rig_open(&rig, create_family, &fake_ops, &options, "0", "1", 2, whole, 1);
+    mly_engine_get_stats(rig.engine, &stats);
+    assert_int_equal(stats.plan_count, 2);
+    assert_int_equal(stats.plan, 0);
+    fake_hold(1, FAKE_ANY, FAKE_ANY); /* under way by the first plan when the second begins */
+    int64_t sent = 0;
+    do {
+        rig_send(&rig, &batches[sent], sent + 1);
+        sent++;
+        if (sent == 3)
+            fake_release_all();
+        if (sent == 200) { /* a fast box: all at once, before there is a rate */
+            rig_await_done(&rig, (uint32_t)sent);
+            for (int64_t i = 0; i < sent; i++) {
+                assert_int_equal(rig.order[i], i + 1);
+                mly_request_release(batches[i].request);
+            }
+            rig.done_count = 0;
+            sent = 0;
+        }
+        mly_engine_get_stats(rig.engine, &stats);
+    } while (stats.plan == 0);
+    fake_release_all();
+    for (int i = 0; i < 20; i++, sent++)
+        rig_send(&rig, &batches[sent], sent + 1);
+    expect_right(batches, (int)sent);
+    for (int64_t i = 0; i < sent; i++)
+        assert_int_equal(rig.order[i], i + 1);
+    mly_engine_get_stats(rig.engine, &stats);
+    assert_int_equal(stats.plan_changes, 1);
+    assert_true(stats.arrivals_per_s > 0);
+    assert_int_equal(stats.completed, stats.submitted);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +397,7 @@ int main(void)
         cmocka_unit_test(an_engine_comes_and_goes_while_another_runs),
         cmocka_unit_test(the_first_engine_may_go_before_the_others),
         cmocka_unit_test(every_failing_allocation_fails_joining_only),
+        cmocka_unit_test(changing_plans_loses_and_reorders_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

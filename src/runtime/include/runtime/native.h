@@ -25,6 +25,7 @@
 
 #include "runtime/core.h"
 #include "runtime/lane.h"
+#include "runtime/pace.h"
 
 struct mly__crew;
 struct mly__starpu;
@@ -93,6 +94,7 @@ struct mly_engine {
     struct mly__crew *crew; /* immutable, as all up to `core` */
     struct mly__variant *variants;
     uint32_t variant_count;
+    double *max_rates; /* [variant_count]; NULL with one variant */
     bool no_warm_up;
     uint32_t weight;
     int64_t open_ns;    /* set before create returns */
@@ -101,7 +103,7 @@ struct mly_engine {
     /* Protected by the crew's lock: */
     struct mly__core core;
     mly_engine *next;       /* in the crew */
-    uint32_t current;       /* variant that new requests run */
+    struct mly__pace pace;  /* pace.current: the variant that new requests run */
     pthread_cond_t room;    /* a place in the queue came free, or closing; one submitter is woken */
     uint32_t submitters;    /* blocked on it */
     pthread_cond_t drained; /* the oldest request was delivered */
@@ -126,8 +128,12 @@ enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         const struct mly_engine_options *options,
                                         enum mly_schedule_policy policy, mly_engine **out,
                                         struct mly_error *err) MLY_MUST_CHECK;
-/* The same with several flows of one model; the first one is current. All are zeroed. */
+/*
+ * The same with several flows of one model, for rates of arrivals (samples per second) up to
+ * max_rates[count], ascending, copied; NULL with one flow. The first one is current. All are zeroed.
+ */
 enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
+                                         const double *max_rates,
                                          const struct mly_engine_options *options,
                                          enum mly_schedule_policy policy, mly_engine **out,
                                          struct mly_error *err) MLY_MUST_CHECK;
