@@ -1,0 +1,300 @@
+/*
+ * Does the prediction come true? The same plan, measured by the native executor on this box and
+ * predicted by the virtual one from the cost table.
+ *
+ *   bench_prediction [--seconds S] [--budget S] MODEL…
+ *
+ * Per model motley measures and decides (nothing stored is used), then each of four loads runs for S
+ * seconds (default 20): a closed loop with as many batches in flight as the plan wants, and Poisson
+ * arrivals at 30, 60 and 80 % of the throughput that the closed loop was measured at. The virtual
+ * executor gets the same arrivals, to the nanosecond. Printed: throughput, median and 99th percentile of
+ * the latency of a batch, predicted and measured, with the errors, and how many are within the bars:
+ * throughput 5 %, p50 10 %, p99 25 %. Measured is this box's CPU; predicted is from its cost table.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <motley/decide.h>
+#include <motley/engine.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/stats.h"
+#include "plan/plan.h"
+#include "profile/profile.h"
+#include "runtime/measure.h"
+#include "runtime/measure_open.h"
+#include "runtime/virtual.h"
+#include "tensorio/raw.h"
+
+enum { LOADS = 4, SEED = 1 };
+
+static const double shares[LOADS] = {0, 0.3, 0.6, 0.8}; /* of capacity; 0: closed loop */
+
+struct outcome {
+    double throughput, p50_ns, p99_ns; /* batches per second; of a batch */
+};
+
+struct trial {
+    mly_model *model;
+    const mly_machine *machine;
+    mly_plan *plan;
+    mly_engine *engine;
+    mly_cost_table *costs;
+    struct mly_flow flow;
+    struct mly_virtual_cost *virtual_costs;
+    struct mly_tensor *inputs; /* [input_count] and an empty one */
+    size_t input_count;
+    double seconds;
+};
+
+struct tally {
+    int rows, throughput, p50, p99, failed;
+};
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* --- making ready --- */
+
+static enum mly_status make_inputs(struct trial *t, struct mly_error *err)
+{
+    t->input_count = mly_model_input_count(t->model);
+    t->inputs = mly_alloc_array(t->input_count + 1, sizeof *t->inputs);
+    enum mly_status status =
+        t->inputs ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    for (size_t i = 0; status == MLY_OK && i < t->input_count; i++) {
+        const struct mly_port *port = mly_model_input(t->model, i);
+        struct mly_shape shape = port->shape;
+        for (int32_t d = 0; d < shape.rank; d++)
+            if (shape.dims[d] < 0)
+                shape.dims[d] = d == 0 ? t->plan->batch : 1;
+        status = mly_tensor_random(port->dtype, &shape, i + 1, &t->inputs[i], err);
+    }
+    return status;
+}
+
+static enum mly_status open_costs(struct trial *t, struct mly_error *err)
+{
+    struct mly_cost_identity identity;
+    char *word = NULL;
+    enum mly_status status = mly_profile_identity(t->model, t->machine, NULL, &identity, err);
+    if (status == MLY_OK)
+        status = mly_cost_store_open(&identity, &t->costs, &word, err);
+    mly_free(word);
+    const struct mly_virtual_cost_request request = {
+        .model = t->model, .plan = t->plan, .measured = t->costs, .batch = t->plan->batch};
+    return status == MLY_OK ? mly_virtual_costs(&request, &t->virtual_costs, err) : status;
+}
+
+static enum mly_status open_trial(struct trial *t, const char *path, double budget,
+                                  struct mly_error *err)
+{
+    const struct mly_decide_options decide = {.again = true, .budget_ns = (int64_t)(budget * 1e9)};
+    enum mly_status status = mly_model_load(path, NULL, &t->model, err);
+    if (status == MLY_OK)
+        status = mly_decide(t->model, t->machine, &decide, &t->plan, err);
+    if (status == MLY_OK)
+        status = open_costs(t, err);
+    if (status == MLY_OK)
+        status = mly_flow_init(t->model, t->plan, true, &t->flow, err);
+    if (status == MLY_OK)
+        status = mly_engine_create(t->model, t->plan, NULL, &t->engine, err);
+    return status == MLY_OK ? make_inputs(t, err) : status;
+}
+
+static void close_trial(struct trial *t)
+{
+    mly_engine_destroy(t->engine);
+    mly_flow_fini(&t->flow);
+    mly_free(t->virtual_costs);
+    mly_cost_table_destroy(t->costs);
+    mly_plan_destroy(t->plan);
+    for (size_t i = 0; t->inputs && i < t->input_count; i++)
+        mly_tensor_fini(&t->inputs[i]);
+    mly_free(t->inputs);
+    mly_model_destroy(t->model);
+}
+
+/* --- both sides --- */
+
+static enum mly_status give(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
+                            struct mly_error *err)
+{
+    const struct trial *t = user;
+    (void)index;
+    (void)lane;
+    (void)err;
+    memcpy(inputs, t->inputs, t->input_count * sizeof *inputs);
+    return MLY_OK;
+}
+
+static enum mly_status measure_closed(struct trial *t, struct outcome *out, struct mly_error *err)
+{
+    struct mly_measure_result result;
+    const struct mly_measure_options options = {.inputs = give,
+                                                .user = t,
+                                                .duration_ns = (int64_t)(t->seconds * 1e9),
+                                                .warm_up = 2 * t->plan->in_flight,
+                                                .in_flight = t->plan->in_flight};
+    enum mly_status status = mly_measure_stream(t->engine, &options, &result, err);
+    if (status != MLY_OK)
+        return status;
+    double samples = result.steady_per_s > 0 ? result.steady_per_s : result.throughput_per_s;
+    *out = (struct outcome){samples / (double)t->plan->batch, result.latency_ns.median,
+                            result.latency_ns.p99};
+    return MLY_OK;
+}
+
+static enum mly_status measure_open(struct trial *t, const struct mly_arrivals *arrivals,
+                                    struct outcome *out, struct mly_error *err)
+{
+    struct mly_measure_open_result result;
+    const struct mly_measure_open_options options = {.inputs = t->inputs,
+                                                     .input_count = t->input_count,
+                                                     .arrivals = arrivals,
+                                                     .seed = SEED,
+                                                     .duration_ns = (int64_t)(t->seconds * 1e9)};
+    enum mly_status status = mly_measure_open(t->engine, &options, &result, err);
+    if (status == MLY_OK && (result.failed > 0 || result.measured == 0))
+        status = mly_error_set(err, MLY_E_BACKEND, "%llu requests failed",
+                               (unsigned long long)result.failed);
+    if (status == MLY_OK)
+        *out =
+            (struct outcome){result.throughput_per_s, result.latency.p50_ns, result.latency.p99_ns};
+    return status;
+}
+
+static enum mly_status predict(struct trial *t, const struct mly_arrivals *arrivals,
+                               struct outcome *out, struct mly_error *err)
+{
+    struct mly_virtual_result result;
+    struct mly_virtual_options options = {.flow = &t->flow,
+                                          .costs = t->virtual_costs,
+                                          .arrivals = arrivals,
+                                          .seed = SEED,
+                                          .duration_ns = (int64_t)(t->seconds * 1e9)};
+    if (arrivals->kind == MLY_ARRIVALS_CLOSED) { /* a longer run: its chance is smaller */
+        options.duration_ns *= 10;
+        options.warm_up_ns = options.duration_ns / 10;
+    }
+    enum mly_status status = mly_virtual_run(&options, &result, err);
+    if (status == MLY_OK)
+        *out =
+            (struct outcome){result.throughput_per_s, result.latency.p50_ns, result.latency.p99_ns};
+    mly_virtual_result_fini(&result);
+    return status;
+}
+
+/* --- the table --- */
+
+static double error_of(double predicted, double measured)
+{
+    return measured > 0 ? predicted / measured - 1 : 0;
+}
+
+static void report(const char *name, double share, const struct trial *t,
+                   const struct outcome *predicted, const struct outcome *measured,
+                   struct tally *tally)
+{
+    double batch = t->plan->batch;
+    double throughput = error_of(predicted->throughput, measured->throughput);
+    double p50 = error_of(predicted->p50_ns, measured->p50_ns);
+    double p99 = error_of(predicted->p99_ns, measured->p99_ns);
+    char load[24];
+    if (share > 0)
+        snprintf(load, sizeof load, "poisson %.0f %%", share * 100);
+    else
+        snprintf(load, sizeof load, "closed %u", t->plan->in_flight);
+    printf("%-24.24s %-12s %9.4g %9.4g %+6.1f%% %9.3f %9.3f %+6.1f%% %9.3f %9.3f %+6.1f%%\n", name,
+           load, predicted->throughput * batch, measured->throughput * batch, throughput * 100,
+           predicted->p50_ns / 1e6, measured->p50_ns / 1e6, p50 * 100, predicted->p99_ns / 1e6,
+           measured->p99_ns / 1e6, p99 * 100);
+    fflush(stdout);
+    tally->rows++;
+    tally->throughput += fabs(throughput) <= 0.05;
+    tally->p50 += fabs(p50) <= 0.10;
+    tally->p99 += fabs(p99) <= 0.25;
+}
+
+static enum mly_status try_model(const char *path, const mly_machine *machine, double seconds,
+                                 double budget, struct tally *tally, struct mly_error *err)
+{
+    struct trial t = {.machine = machine, .seconds = seconds};
+    double capacity = 0;
+    enum mly_status status = open_trial(&t, path, budget, err);
+    for (int i = 0; i < LOADS && status == MLY_OK; i++) {
+        struct mly_arrivals arrivals = {.kind = MLY_ARRIVALS_POISSON,
+                                        .rate_per_s = capacity * shares[i]};
+        struct outcome predicted, measured;
+        if (shares[i] > 0) {
+            status = measure_open(&t, &arrivals, &measured, err);
+        } else {
+            arrivals =
+                (struct mly_arrivals){.kind = MLY_ARRIVALS_CLOSED, .in_flight = t.plan->in_flight};
+            status = measure_closed(&t, &measured, err);
+            capacity = measured.throughput;
+        }
+        if (status == MLY_OK)
+            status = predict(&t, &arrivals, &predicted, err);
+        if (status == MLY_OK)
+            report(base_name(path), shares[i], &t, &predicted, &measured, tally);
+    }
+    if (status == MLY_OK) {
+        char *line = mly_plan_describe(t.plan);
+        printf("  %s\n", line ? line : "");
+        mly_free(line);
+    }
+    close_trial(&t);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = 20, budget = 20;
+    struct mly_error err = {0};
+    struct tally tally = {0};
+    mly_machine *machine = NULL;
+    char now[MLY_UTC_TEXT_BYTES];
+    int first = 1;
+    for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
+        double *value = strcmp(argv[first], "--seconds") == 0  ? &seconds
+                        : strcmp(argv[first], "--budget") == 0 ? &budget
+                                                               : NULL;
+        if (!value || (*value = strtod(argv[first + 1], NULL)) <= 0)
+            break;
+    }
+    if (first >= argc || strncmp(argv[first], "--", 2) == 0) {
+        fprintf(stderr, "usage: bench_prediction [--seconds S] [--budget S] MODEL...\n");
+        return 2;
+    }
+    if (mly_machine_create(NULL, &machine, &err) != MLY_OK) {
+        fprintf(stderr, "bench_prediction: %s\n", err.message);
+        return 1;
+    }
+    const struct mly_machine_info *info = mly_machine_info(machine);
+    printf(
+        "predicted by the virtual executor from the cost table, and measured, %s on %s, %u cores; "
+        "%g s per load; samples/s and ms per batch\n",
+        mly_utc_now(now), info->cpu_model, info->cores, seconds);
+    printf("%-24s %-12s %9s %9s %7s %9s %9s %7s %9s %9s %7s\n", "model", "load", "predicted",
+           "measured", "error", "p50 pred.", "measured", "error", "p99 pred.", "measured", "error");
+    for (int i = first; i < argc; i++) {
+        if (try_model(argv[i], machine, seconds, budget, &tally, &err) != MLY_OK) {
+            printf("%-24.24s failed: %s\n", base_name(argv[i]), err.message);
+            tally.failed++;
+        }
+    }
+    printf("within the bars: throughput (5 %%) %d of %d, p50 (10 %%) %d of %d, p99 (25 %%) %d of "
+           "%d; %d "
+           "models failed\n",
+           tally.throughput, tally.rows, tally.p50, tally.rows, tally.p99, tally.rows,
+           tally.failed);
+    mly_machine_destroy(machine);
+    return tally.failed ? 1 : 0;
+}
