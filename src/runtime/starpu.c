@@ -13,6 +13,7 @@
 #include "runtime/starpu.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -307,8 +308,11 @@ void mly__starpu_work(struct mly__starpu *starpu, struct mly__worker *worker)
 {
     struct mly__crew *crew = starpu->crew;
     struct starpu_driver *driver = &starpu->drivers[worker->index];
+    char name[16]; /* what the kernel keeps; StarPU gives its own */
+    snprintf(name, sizeof name, "%.15s", worker->id);
     this_worker = worker;
     starpu->library->driver_init(driver);
+    pthread_setname_np(pthread_self(), name);
     pthread_mutex_lock(&crew->lock);
     for (;;) {
         if (worker->task) {
