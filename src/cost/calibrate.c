@@ -56,6 +56,7 @@ static const size_t fixed[] = {
     MLY_DEVICE_EDGETPU_RESERVE_BYTES,
     MLY_DEVICE_EDGETPU_RESERVE_SHARE,
     MLY_DEVICE_EDGETPU_ACTIVATION_BYTES,
+    MLY_DEVICE_EDGETPU_TILES,
 };
 
 static bool is_fixed(const struct mly_device_model *device, size_t index)

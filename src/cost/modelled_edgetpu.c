@@ -5,9 +5,8 @@
  *
  *   1. Weights are stored padded: output channels to 64 lanes, input channels to 4, and 8 bytes for
  *      each output channel of a convolution. This reproduces the sizes that the compiler reports.
- *   2. Whole layers are kept on the chip or not: if all fit, all are; else the fewest, largest ones
- *      are streamed until the rest fits. What fits is the memory less a reserve, and less a share of
- *      the inputs, which lie there while they come in.
+ *   2. Whole layers are kept on the chip as long as its tiles have room (modelled_tiles.c): that is the
+ *      memory less a reserve, and less a share of the inputs, which lie there while they come in.
  *   3. A layer takes the longer of its padded products at the array's rate and its weights at the
  *      rate of reading them, and then its activations at the rate of tile memory; other operators
  *      take only these, and joining, cutting and padding tensors takes nothing.
@@ -92,69 +91,59 @@ static double longer_s(const mly_modelled *modelled, const struct mly__modelled_
 struct layer {
     double bytes;    /* as stored */
     double longer_s; /* it takes when it is streamed */
-    uint32_t position;
+    uint32_t pieces, node;
 };
 
-/* Smallest first; of equal ones the earlier. */
-static int by_size(const void *a, const void *b)
+static int by_order(const void *a, const void *b)
 {
     const struct layer *x = a, *y = b;
-    if (x->bytes != y->bytes)
-        return x->bytes < y->bytes ? -1 : 1;
-    return x->position < y->position ? -1 : x->position > y->position;
+    if (mly_modelled_tiles_first(x->bytes, x->pieces, y->bytes, y->pieces))
+        return -1;
+    if (mly_modelled_tiles_first(y->bytes, y->pieces, x->bytes, x->pieces))
+        return 1;
+    return (x->node > y->node) - (x->node < y->node);
 }
 
-/*
- * The fewest layers whose going makes the rest fit are the largest ones; of all such choices of
- * equally many it is the one of the largest layers.
- */
-static void spill(struct layer *layers, size_t count, double capacity,
-                  struct mly_modelled_cost *out, double *longer_s)
+/* Adds what a node takes with its weights on the chip; true if it has any, described in *layer. */
+static bool add_node(const mly_modelled *modelled, uint32_t index, struct mly_modelled_cost *out,
+                     double *seconds, struct layer *layer)
 {
-    if (count)
-        qsort(layers, count, sizeof *layers, by_size);
-    out->on_chip_bytes = out->weight_bytes;
-    while (count > 0 && out->on_chip_bytes > capacity) {
-        count--;
-        out->on_chip_bytes -= layers[count].bytes;
-        out->off_chip_bytes += layers[count].bytes;
-        *longer_s += layers[count].longer_s;
-    }
-    if (count == 0)
-        out->on_chip_bytes = 0; /* not what rounding leaves */
+    const struct mly_device_model *device = modelled->device;
+    const struct mly__modelled_node *node = &modelled->nodes[index];
+    double bytes = stored_bytes(device, node), on_chip_s = layer_s(modelled, node, bytes);
+    *seconds += on_chip_s + device->node_ns * 1e-9;
+    out->macs += node->macs;
+    out->weight_bytes += bytes;
+    if (bytes <= 0)
+        return false;
+    *layer = (struct layer){.bytes = bytes,
+                            .longer_s = longer_s(modelled, node, bytes, on_chip_s),
+                            .pieces = mly__modelled_pieces(device, node),
+                            .node = index};
+    return true;
 }
 
-/* The layers with weights, into an array of the segment's size; the time of all that is computed. */
+static enum mly_status refuse(const mly_modelled *modelled, uint32_t node, struct mly_error *err)
+{
+    return mly_error_set(err, MLY_E_UNSUPPORTED,
+                         "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s",
+                         modelled->device->name, modelled->graph->nodes[node].label,
+                         modelled->graph->nodes[node].op_type,
+                         modelled->nodes[node].macs > 0 ? " of two computed tensors" : "");
+}
+
 static enum mly_status list_layers(const struct mly__modelled_segment *segment,
-                                   struct layer *layers, size_t *layer_count,
+                                   struct layer *layers, size_t *layer_count, double *seconds,
                                    struct mly_modelled_cost *out, struct mly_error *err)
 {
     const mly_modelled *modelled = segment->modelled;
-    const struct mly_device_model *device = modelled->device;
-    double seconds = 0;
-    size_t count = 0;
     for (uint32_t i = 0; i < segment->count; i++) {
         uint32_t index = mly__modelled_node_at(segment, i);
-        const struct mly__modelled_node *node = &modelled->nodes[index];
-        if (!node->supported)
-            return mly_error_set(err, MLY_E_UNSUPPORTED,
-                                 "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s",
-                                 device->name, modelled->graph->nodes[index].label,
-                                 modelled->graph->nodes[index].op_type,
-                                 node->macs > 0 ? " of two computed tensors" : "");
-        if (mly__modelled_is_free(segment, index) || node->moves)
-            continue;
-        double bytes = stored_bytes(device, node), on_chip = layer_s(modelled, node, bytes);
-        if (bytes > 0)
-            layers[count++] = (struct layer){.bytes = bytes,
-                                             .longer_s = longer_s(modelled, node, bytes, on_chip),
-                                             .position = i};
-        out->weight_bytes += bytes;
-        out->macs += node->macs;
-        seconds += on_chip + device->node_ns * 1e-9;
+        if (!modelled->nodes[index].supported)
+            return refuse(modelled, index, err);
+        if (!modelled->nodes[index].moves && !mly__modelled_is_free(segment, index))
+            *layer_count += add_node(modelled, index, out, seconds, &layers[*layer_count]);
     }
-    *layer_count = count;
-    out->execution_ns = seconds * 1e9;
     return MLY_OK;
 }
 
@@ -164,24 +153,31 @@ enum mly_status mly__modelled_edgetpu(const struct mly__modelled_segment *segmen
     const mly_modelled *modelled = segment->modelled;
     const struct mly_device_model *device = modelled->device;
     struct layer *layers = mly_alloc_array((size_t)segment->count + 1, sizeof *layers);
-    double streaming_s = 0;
+    struct mly_modelled_tiles tiles;
+    double seconds = 0;
     size_t count = 0;
     if (!layers)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the layers of a segment on %s",
                              device->name);
-    enum mly_status status = list_layers(segment, layers, &count, out, err);
-    out->activation_bytes /= modelled->batch; /* of one sample at a time */
-    if (!status)
-        spill(layers, count,
-              device->on_chip_bytes - device->edgetpu.reserve_bytes -
-                  device->edgetpu.reserve_share * out->input_bytes / modelled->batch,
-              out, &streaming_s);
+    enum mly_status status = list_layers(segment, layers, &count, &seconds, out, err);
+    if (!status && count)
+        qsort(layers, count, sizeof *layers, by_order);
+    mly_modelled_tiles_init(modelled, out->input_bytes, &tiles);
+    for (size_t i = 0; !status && i < count; i++) {
+        if (mly_modelled_tiles_place(&tiles, layers[i].bytes, layers[i].pieces)) {
+            out->on_chip_bytes += layers[i].bytes;
+        } else {
+            out->off_chip_bytes += layers[i].bytes;
+            seconds += layers[i].longer_s;
+        }
+    }
     mly_free(layers);
     if (status)
         return status;
-    double run_ns = device->launch_ns + out->execution_ns;
+    out->activation_bytes /= modelled->batch; /* of one sample at a time */
+    double run_ns = device->launch_ns + seconds * 1e9;
     if (out->off_chip_bytes > 0)
-        run_ns += device->edgetpu.stream_ns + streaming_s * 1e9;
+        run_ns += device->edgetpu.stream_ns;
     out->execution_ns = run_ns * modelled->batch;
     out->first_ns =
         device->edgetpu.load_ns + out->on_chip_bytes / device->edgetpu.stream_bytes_per_s * 1e9;
@@ -199,6 +195,7 @@ void mly__modelled_edgetpu_part(const struct mly__modelled_segment *segment, uin
     if (!at->supported || at->moves || mly__modelled_is_free(segment, node))
         return;
     out->weight_bytes = bytes;
+    out->pieces = mly__modelled_pieces(device, at);
     out->execution_ns = (on_chip_s * 1e9 + device->node_ns) * modelled->batch;
     out->stream_ns = longer_s(modelled, at, bytes, on_chip_s) * 1e9 * modelled->batch;
 }

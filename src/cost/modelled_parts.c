@@ -24,8 +24,6 @@ struct mly_modelled_fixed mly_modelled_fixed(const mly_modelled *modelled)
     return (struct mly_modelled_fixed){
         .launch_ns = device->launch_ns * modelled->batch,
         .stream_ns = device->edgetpu.stream_ns * modelled->batch,
-        .capacity_bytes = device->on_chip_bytes - device->edgetpu.reserve_bytes,
-        .input_share = device->edgetpu.reserve_share / modelled->batch,
         .spills = true,
         .counts_elements = true,
     };

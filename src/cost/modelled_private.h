@@ -74,6 +74,9 @@ enum mly_status mly__modelled_roofline(const struct mly__modelled_segment *segme
 enum mly_status mly__modelled_edgetpu(const struct mly__modelled_segment *segment,
                                       struct mly_modelled_cost *out,
                                       struct mly_error *err) MLY_MUST_CHECK;
+/* modelled_tiles.c: pieces that a node's weights lie in. */
+uint32_t mly__modelled_pieces(const struct mly_device_model *device,
+                              const struct mly__modelled_node *node);
 /* The families' nodes: what one adds to a segment. */
 void mly__modelled_roofline_part(const struct mly__modelled_segment *segment, uint32_t node,
                                  struct mly_modelled_part *out);

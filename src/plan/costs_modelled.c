@@ -2,8 +2,7 @@
  * What units add to segments on modelled processors, from the device's rules (cost/modelled_parts.h).
  *
  *   1. A unit's load is the sum of its nodes', as if all fitted on the chip or in the cache.
- *   2. Weights that do not all fit on a chip are streamed layer by layer, the largest first, until the
- *      rest fits: as the device's own rules have it.
+ *   2. Weights for which a chip's tiles have no room are streamed, as the device's own rules have it.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -46,13 +45,15 @@ static enum mly_status find_activations(const struct mly__problem *problem, uint
     return status;
 }
 
-/* 2. What is streamed first comes first; of equal layers the later one. */
+/* 2. */
 static int compare_layers(const void *a, const void *b)
 {
     const struct mly__layer *x = a, *y = b;
-    if (x->bytes != y->bytes)
-        return x->bytes > y->bytes ? -1 : 1;
-    return (x->node < y->node) - (x->node > y->node);
+    if (mly_modelled_tiles_first(x->bytes, x->pieces, y->bytes, y->pieces))
+        return -1;
+    if (mly_modelled_tiles_first(y->bytes, y->pieces, x->bytes, x->pieces))
+        return 1;
+    return (x->node > y->node) - (x->node < y->node);
 }
 
 enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class_index,
@@ -76,6 +77,7 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
                 layers[hidden->layers[class_index].count++] =
                     (struct mly__layer){.bytes = part.weight_bytes,
                                         .stream_ns = part.stream_ns,
+                                        .pieces = part.pieces,
                                         .unit = u,
                                         .node = unit->nodes[i]};
         }
@@ -101,13 +103,12 @@ struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t 
             extra.ns = parts->sum.cache_ns;
         return extra;
     }
-    /* Sums of layers in another order than the device's differ in their last digits. */
-    const double capacity =
-        (fixed->capacity_bytes - fixed->input_share * parts->input_bytes) * (1 + 1e-12);
+    struct mly_modelled_tiles tiles;
+    mly_modelled_tiles_init(hidden->costs[class_index].modelled, parts->input_bytes, &tiles);
     const struct mly__layer *layers = hidden->layers[class_index].items;
-    for (uint32_t i = 0;
-         i < hidden->layers[class_index].count && weights - extra.off_chip_bytes > capacity; i++) {
-        if (!parts->has(parts->user, layers[i].unit))
+    for (uint32_t i = 0; i < hidden->layers[class_index].count; i++) {
+        if (!parts->has(parts->user, layers[i].unit) ||
+            mly_modelled_tiles_place(&tiles, layers[i].bytes, layers[i].pieces))
             continue;
         extra.off_chip_bytes += layers[i].bytes;
         extra.ns += layers[i].stream_ns;

@@ -17,7 +17,7 @@ struct mly__node_costs {
 /* Weights of a node on a modelled class whose chip may not hold all. */
 struct mly__layer {
     double bytes, stream_ns;
-    uint32_t unit, node;
+    uint32_t pieces, unit, node;
 };
 
 struct mly__problem_private {
@@ -37,7 +37,7 @@ struct mly__problem_private {
         struct mly__node_costs nodes; /* of the others */
     } costs[MLY__CLASSES_MAX];
     struct {
-        struct mly__layer *items; /* those to be streamed first come first */
+        struct mly__layer *items; /* in the order in which room is sought for them */
         uint32_t count;
     } layers[MLY__CLASSES_MAX];
 };

@@ -16,6 +16,7 @@ struct mly_modelled_part {
     double cache_ns;     /* more, where the segment is too large for the cache */
     double stream_ns;    /* more, where its weights do not stay on the chip */
     double weight_bytes; /* as stored */
+    uint32_t pieces;     /* of these weights, each in one tile (mly_modelled_tiles_place) */
 };
 
 /*
@@ -31,11 +32,26 @@ struct mly_modelled_fixed {
     double stream_ns; /* a run that streams any weights */
     double
         cache_bytes; /* weights and activations fit in the cache up to this; 0: not that family */
-    double capacity_bytes; /* weights stay on the chip up to this, less… */
-    double input_share;    /* …this share of the input bytes */
-    bool spills;           /* weights may be streamed: capacity_bytes means something */
-    bool counts_elements;  /* a byte for every element that crosses, whatever its type */
+    bool spills;     /* weights may be streamed: as mly_modelled_tiles_place finds room for them */
+    bool counts_elements; /* a byte for every element that crosses, whatever its type */
 };
 struct mly_modelled_fixed mly_modelled_fixed(const mly_modelled *modelled);
+
+/* Room for weights on the chip, tile by tile. */
+struct mly_modelled_tiles {
+    double room_bytes[MLY_DEVICE_TILES_MAX];
+    uint32_t count;
+};
+/* All of it, but what a segment with so many bytes of inputs needs otherwise. */
+void mly_modelled_tiles_init(const mly_modelled *modelled, double input_bytes,
+                             struct mly_modelled_tiles *out);
+/* Whether room is sought for weights a before b; of those where neither is, for the earlier node. */
+bool mly_modelled_tiles_first(double a_bytes, uint32_t a_pieces, double b_bytes, uint32_t b_pieces);
+/*
+ * Finds room for a node's weights; false, and nothing changes, if there is not enough: they are then
+ * streamed. O(tiles squared).
+ */
+bool mly_modelled_tiles_place(struct mly_modelled_tiles *tiles, double weight_bytes,
+                              uint32_t pieces) MLY_MUST_CHECK;
 
 #endif

@@ -19,6 +19,9 @@ enum mly_device_family {
     MLY_DEVICE_EDGETPU   /* weights on chip or streamed over the link, layer by layer */
 };
 
+/* Tiles of an Edge TPU at most. */
+#define MLY_DEVICE_TILES_MAX 64
+
 /* One direction of a link. */
 struct mly_device_link {
     double latency_ns;
@@ -63,6 +66,7 @@ struct mly_device_model {
         double reserve_share;    /* and this share of the segment's inputs */
         double activation_bytes; /* of tile memory: beyond it weights are read again */
         double activation_bytes_per_s;
+        double tiles;         /* that the memory on the chip consists of */
         double lanes;         /* output channels are padded to a multiple */
         double depth;         /* input channels too */
         double channel_bytes; /* stored for each output channel of a convolution */

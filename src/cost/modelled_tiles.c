@@ -1,0 +1,80 @@
+/*
+ * The Edge TPU's memory for weights, tile by tile.
+ *
+ * 1. A layer's weights lie in pieces: the 64 lanes of output channels that a tile computes at once; of
+ *    a convolution each of these in four. A piece lies in one tile.
+ * 2. Layers of the largest pieces are placed first, each on the tiles with most room; one of which a
+ *    piece finds no tile is streamed, and the next one tried.
+ *
+ * This gives what the compiler reports for networks of equal layers and of unequal ones: of a layer of
+ * 6912 x 1042, 17 pieces of 432 KiB, one tile would have to hold two, so that it is streamed though
+ * its 7.2 MiB are less than the whole memory.
+ */
+#include <math.h>
+
+#include "modelled_private.h"
+
+#define PIECES_OF_CONVOLUTION 4
+
+uint32_t mly__modelled_pieces(const struct mly_device_model *device,
+                              const struct mly__modelled_node *node)
+{
+    if (node->kind != MLY__MODELLED_MATRIX)
+        return (uint32_t)device->edgetpu.tiles;
+    double groups = ceil(node->out_channels / device->edgetpu.lanes);
+    double pieces = fmax(groups, 1) * (node->is_convolution ? PIECES_OF_CONVOLUTION : 1);
+    return pieces < UINT32_MAX ? (uint32_t)pieces : UINT32_MAX;
+}
+
+void mly_modelled_tiles_init(const mly_modelled *modelled, double input_bytes,
+                             struct mly_modelled_tiles *out)
+{
+    const struct mly_device_model *device = modelled->device;
+    double room = device->on_chip_bytes - device->edgetpu.reserve_bytes -
+                  device->edgetpu.reserve_share * input_bytes / modelled->batch;
+    out->count = (uint32_t)device->edgetpu.tiles;
+    for (uint32_t i = 0; i < out->count; i++)
+        out->room_bytes[i] = fmax(room, 0) / out->count;
+}
+
+bool mly_modelled_tiles_first(double a_bytes, uint32_t a_pieces, double b_bytes, uint32_t b_pieces)
+{
+    double a = a_bytes / a_pieces, b = b_bytes / b_pieces;
+    return a != b ? a > b : a_bytes > b_bytes;
+}
+
+/* Whole pieces that the tiles have room for; at most `enough`. */
+static double slots(const struct mly_modelled_tiles *tiles, double piece_bytes, double enough,
+                    double *fewest)
+{
+    double sum = 0;
+    *fewest = enough;
+    for (uint32_t i = 0; i < tiles->count; i++) {
+        double here = fmin(floor(tiles->room_bytes[i] / piece_bytes), enough);
+        sum += here;
+        *fewest = fmin(*fewest, here);
+    }
+    return sum;
+}
+
+bool mly_modelled_tiles_place(struct mly_modelled_tiles *tiles, double weight_bytes,
+                              uint32_t pieces)
+{
+    double piece_bytes = weight_bytes / pieces, each;
+    if (weight_bytes <= 0)
+        return true;
+    if (slots(tiles, piece_bytes, pieces, &each) < pieces)
+        return false;
+    /* The same number everywhere first, as far as that goes; the rest one by one. */
+    each = fmin(each, floor((double)pieces / tiles->count));
+    for (uint32_t i = 0; i < tiles->count; i++)
+        tiles->room_bytes[i] -= each * piece_bytes;
+    for (double left = pieces - each * tiles->count; left > 0; left--) {
+        uint32_t most = 0;
+        for (uint32_t i = 1; i < tiles->count; i++)
+            if (tiles->room_bytes[i] > tiles->room_bytes[most])
+                most = i;
+        tiles->room_bytes[most] -= piece_bytes;
+    }
+    return true;
+}
