@@ -1,7 +1,7 @@
 # The usual commands, thin over tools/, Meson and Ninja.
 #
 #   make            build into build/
-#   make demo       set up what is missing, build, and show motley at work
+#   make demo       set up what is missing, build the command, and show motley at work
 #   make test       set up what is missing, then everything that must hold (what .ci/run runs)
 #   make check      only the tests, on the usual build
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -23,7 +23,8 @@ setup:
 	@tools/setup
 
 demo: setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@flock $(BUILD) ninja -C $(BUILD) src/motley
 	@tools/demo $(BUILD)/src/motley
 
 test: setup
