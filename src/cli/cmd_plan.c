@@ -378,7 +378,8 @@ static enum mly_status check_usage(const struct plan_values *given, char planner
                                                                : "--contracted is for --dot");
     if (given->ratio)
         snprintf(planner, 96, "metis:%.80s", given->ratio);
-    return MLY_OK;
+    struct aim aim;
+    return read_aim(given, &aim, err);
 }
 
 static enum mly_status make(const struct cli_common *common, const struct plan_values *given,
