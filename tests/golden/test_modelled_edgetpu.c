@@ -287,6 +287,114 @@ static void wider_networks(void **state)
     compare_others("64-n-n-n-n-10", 64, 5, rows, count);
 }
 
+/* --- segments of the vendor's compiler: what is kept on each of several chips --- */
+
+#define SEGMENTS_MAX 4
+
+struct split {
+    const char *file;       /* of the shared data */
+    const char *network;    /* "edge-conv" */
+    int ends[SEGMENTS_MAX]; /* layers before each segment's end */
+    int segments;
+};
+static const struct split splits[] = {
+    {"conv/minF272-maxF703-stepF10-seg2-batch100.csv", "edge-conv", {2, 5}, 2},
+    {"conv/minF272-maxF703-stepF10-seg3-batch100.csv", "edge-conv", {2, 3, 5}, 3},
+    {"conv/minF272-maxF703-stepF10-seg4-batch100.csv", "edge-conv", {1, 2, 3, 5}, 4},
+    {"fc/minN100-maxN2641-stepN40-L4-num_seg2-batch50.csv", "edge-fc", {2, 5}, 2},
+    {"fc/minN100-maxN2641-stepN40-L4-num_seg3-batch50.csv", "edge-fc", {1, 3, 5}, 3},
+    {"fc/minN100-maxN2641-stepN40-L4-num_seg4-batch50.csv", "edge-fc", {1, 2, 3, 5}, 4},
+};
+
+struct split_row {
+    int number;
+    double on_mib[SEGMENTS_MAX], off_mib[SEGMENTS_MAX];
+};
+
+/* Each layer is a node and its activation. */
+static void compare_split(const struct split *split, const struct split_row *row)
+{
+    struct mly_error err = {0};
+    char network[64];
+    const char *path = scratch_path(folder, "network.onnx");
+    mly_model *model = NULL;
+    mly_modelled *modelled = NULL;
+    snprintf(network, sizeof network, "%s-%d", split->network, row->number);
+    expect_ok(mly_zoo_write_hollow(network, path, &err), err);
+    expect_ok(mly_model_load(path, NULL, &model, &err), err);
+    expect_ok(mly_modelled_create(mly_device_model_find("edgetpu-pcie"), model, 1, NULL, 0,
+                                  &modelled, &err),
+              err);
+    for (int s = 0, first = 0; s < split->segments; first = split->ends[s++]) {
+        uint32_t nodes[10], count = 0;
+        struct mly_modelled_cost cost;
+        for (int i = 2 * first; i < 2 * split->ends[s]; i++)
+            nodes[count++] = (uint32_t)i;
+        expect_ok(mly_modelled_segment(modelled, nodes, count, &cost, &err), err);
+        if (fabs(cost.on_chip_bytes / MIB - row->on_mib[s]) > 0.006 ||
+            fabs(cost.off_chip_bytes / MIB - row->off_mib[s]) > 0.006)
+            fail_msg("%s, segment %d of %d: %.3f MiB on and %.3f off the chip; the compiler said "
+                     "%.3f and %.3f",
+                     network, s, split->segments, cost.on_chip_bytes / MIB,
+                     cost.off_chip_bytes / MIB, row->on_mib[s], row->off_mib[s]);
+    }
+    mly_modelled_destroy(modelled);
+    mly_model_destroy(model);
+}
+
+static void segments_keep_what_the_compiler_keeps(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t split;
+        struct split_row row;
+    } rows[] = {
+        {0, {492, {2.19, 6.50}, {0, 0}}},
+        {0, {502, {2.24, 4.44}, {0, 2.22}}},
+        {0, {582, {3.24, 3.21}, {0, 6.43}}},
+        {2, {572, {0.024169921875, 2.83, 2.83, 5.66}, {0, 0, 0, 0}}},
+        {2, {582, {0.02685546875, 3.21, 3.21, 3.21}, {0, 0, 0, 3.21}}},
+        {4, {1940, {0.12109375, 7.34, 3.79}, {0, 0, 0}}},
+        {4, {2260, {0.140625, 4.97, 5.10}, {0, 4.97, 0}}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        compare_split(&splits[rows[i].split], &rows[i].row);
+}
+
+/* "[0.1, 2.5]": numbers after the next bracket; what follows the list. */
+static char *read_list(char *at, int count, double *out)
+{
+    at = strchr(at, '[');
+    for (int i = 0; at && i < count; i++)
+        out[i] = strtod(at + 1, &at);
+    return at;
+}
+
+static void every_segment(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++) {
+        char path[4096], line[512];
+        const char *data = getenv("MOTLEY_SHARED_DATA");
+        snprintf(path, sizeof path, "%s/edgetpu-multi-tpu/%s", data ? data : "", splits[i].file);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            TEST_SKIP("%s is not there", path);
+        while (fgets(line, sizeof line, file)) {
+            struct split_row row = {.number = atoi(line)};
+            char *at = row.number ? read_list(line, splits[i].segments, row.on_mib) : NULL;
+            if (!at || !read_list(at, splits[i].segments, row.off_mib))
+                continue;
+            compare_split(&splits[i], &row);
+            count++;
+        }
+        fclose(file);
+    }
+    printf("# %zu splits into 2 to 4 segments: the memory of each within 0.006 MiB\n", count);
+    assert_true(count > 200);
+}
+
 /* --- published networks --- */
 
 struct published {
@@ -341,11 +449,13 @@ int main(void)
         cmocka_unit_test(fully_connected_networks),
         cmocka_unit_test(convolutions),
         cmocka_unit_test(unequal_layers),
+        cmocka_unit_test(segments_keep_what_the_compiler_keeps),
         cmocka_unit_test(published_networks),
         cmocka_unit_test(every_fully_connected_network),
         cmocka_unit_test(every_convolution),
         cmocka_unit_test(every_network_of_unequal_layers),
         cmocka_unit_test(wider_networks),
+        cmocka_unit_test(every_segment),
     };
     return cmocka_run_group_tests(cases, setup, teardown);
 }
