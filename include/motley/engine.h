@@ -64,8 +64,8 @@ struct mly_engine_options {
     const char *executor;
     /*
      * Where every task and request is recorded, by the process's monotonic clock; NULL: nowhere.
-     * Borrowed until destroy. Must not be set with `beside`, whose timeline this engine records
-     * into.
+     * Borrowed until this engine and those beside it, which record there too, are destroyed. Must
+     * not be set with `beside`.
      */
     mly_timeline *timeline;
 };

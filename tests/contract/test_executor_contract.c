@@ -841,7 +841,7 @@ int main(void)
     for (size_t i = 0; i < sizeof executors / sizeof *executors; i++) {
         executor = &executors[i];
         if (executor->starpu && !has_starpu) {
-            printf("# %s: %s\n1..0 # SKIP %s\n", executor->name, why.message, executor->name);
+            printf("# %s\nok - %s # SKIP\n", why.message, executor->name);
             continue;
         }
         failures += cmocka_run_group_tests_name(executor->name, tests, NULL, NULL);
