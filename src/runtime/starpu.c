@@ -339,13 +339,23 @@ void mly__starpu_work(struct mly__starpu *starpu, struct mly__worker *worker)
 
 /* --- start and stop --- */
 
-static bool claim(void)
+/* StarPU for us alone, among motley's crews and in the process. */
+static enum mly_status claim(const struct starpu_library *library, struct mly_error *err)
 {
+    enum mly_status status = MLY_OK;
     pthread_mutex_lock(&claim_lock);
-    bool was = claimed;
-    claimed = true;
+    if (claimed)
+        status =
+            mly_error_set(err, MLY_E_BUSY,
+                          "another engine of this process runs on StarPU, which serves one at a "
+                          "time: make this one beside it, or with the native executor");
+    else if (library->is_initialized())
+        status =
+            mly_error_set(err, MLY_E_BUSY, "this process uses StarPU for something else already");
+    else
+        claimed = true;
     pthread_mutex_unlock(&claim_lock);
-    return !was;
+    return status;
 }
 
 static void unclaim(void)
@@ -353,6 +363,29 @@ static void unclaim(void)
     pthread_mutex_lock(&claim_lock);
     claimed = false;
     pthread_mutex_unlock(&claim_lock);
+}
+
+static void set_out(struct mly__starpu *starpu, struct mly__crew *crew,
+                    const struct starpu_library *library, const char *policy)
+{
+    starpu->placer.place = place;
+    starpu->crew = crew;
+    starpu->library = library;
+    starpu->placed_tail = &starpu->placed;
+    snprintf(starpu->policy, sizeof starpu->policy, "%s", policy);
+    starpu->model = (struct starpu_perfmodel){.symbol = "motley"};
+#if STARPU_MAJOR_VERSION == 1 && STARPU_MINOR_VERSION < 4
+    starpu->model.type = STARPU_PER_ARCH;
+    starpu->model.arch_cost_function = cost_of;
+#else
+    starpu->model.type = STARPU_PER_WORKER;
+    starpu->model.worker_cost_function = cost_of;
+#endif
+    starpu->codelet = (struct starpu_codelet){.where = STARPU_CPU,
+                                              .can_execute = may_run,
+                                              .cpu_funcs = {run_ticket},
+                                              .model = &starpu->model,
+                                              .name = "motley"};
 }
 
 enum mly_status mly__starpu_create(struct mly__crew *crew, const char *policy,
@@ -369,36 +402,12 @@ enum mly_status mly__starpu_create(struct mly__crew *crew, const char *policy,
     struct mly__starpu *starpu = mly_alloc(sizeof *starpu);
     if (!starpu)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for StarPU");
-    if (!claim()) {
+    status = claim(library, err);
+    if (status != MLY_OK) {
         mly_free(starpu);
-        return mly_error_set(err, MLY_E_BUSY,
-                             "another engine of this process runs on StarPU, which serves one at a "
-                             "time; use it beside that one, or the native executor");
+        return status;
     }
-    if (library->is_initialized()) {
-        unclaim();
-        mly_free(starpu);
-        return mly_error_set(err, MLY_E_BUSY,
-                             "this process uses StarPU for something else already");
-    }
-    starpu->placer.place = place;
-    starpu->crew = crew;
-    starpu->library = library;
-    starpu->placed_tail = &starpu->placed;
-    memcpy(starpu->policy, policy, strlen(policy) + 1); /* a known name */
-    starpu->model = (struct starpu_perfmodel){.symbol = "motley"};
-#if STARPU_MAJOR_VERSION == 1 && STARPU_MINOR_VERSION < 4
-    starpu->model.type = STARPU_PER_ARCH;
-    starpu->model.arch_cost_function = cost_of;
-#else
-    starpu->model.type = STARPU_PER_WORKER;
-    starpu->model.worker_cost_function = cost_of;
-#endif
-    starpu->codelet = (struct starpu_codelet){.where = STARPU_CPU,
-                                              .can_execute = may_run,
-                                              .cpu_funcs = {run_ticket},
-                                              .model = &starpu->model,
-                                              .name = "motley"};
+    set_out(starpu, crew, library, policy);
     *out = starpu;
     return MLY_OK;
 }
