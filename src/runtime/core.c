@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "model/graph.h"
+#include "runtime/split.h"
 
 /* Requests made beforehand, at most; a longer queue makes the others when it first needs them. */
 #define MADE_AT_START 1024u
@@ -186,9 +187,10 @@ static void make_ready(struct mly__core *core, struct mly__task *task)
     task->state = MLY__TASK_WAITING;
     task->schedule.order = request->sequence;
     task->schedule.group = request->pool->group;
-    task->schedule.batch = request->batch;
+    task->schedule.batch = task->rows > 0 ? task->rows : request->batch;
     task->schedule.priority = request->priority;
-    task->schedule.only = request->only;
+    if (task->rows == 0)
+        task->schedule.only = request->only;
     task->schedule.late = request->late;
     if (request->move_ns)
         find_moves(task);
@@ -235,8 +237,8 @@ static void stop(struct mly__core *core, mly_request *request, enum mly__request
         memcpy(request->error.message, message, length);
         request->error.message[length] = '\0';
     }
-    for (uint32_t s = 0; s < request->pool->flow->segment_count; s++) {
-        struct mly__task *task = &request->tasks[s];
+    for (uint32_t t = 0; t < request->task_count; t++) {
+        struct mly__task *task = &request->tasks[t];
         if (task->state == MLY__TASK_WAITING) {
             mly_scheduler_remove(core->scheduler, &task->schedule);
             task->state = MLY__TASK_OVER;
@@ -252,12 +254,30 @@ static void note_time(struct mly__core *core, int64_t now_ns)
         core->now_ns = now_ns;
 }
 
+/* All parts of a split batch begin at once, each on its processor; those without rows are over. */
+static void release_parts(struct mly__core *core, mly_request *request)
+{
+    const struct mly_flow_segment *segment = &request->pool->flow->segments[0];
+    mly__split_rows(request, 0);
+    for (uint32_t t = 0; t < request->task_count; t++) {
+        struct mly__task *part = &request->tasks[t];
+        if (part->rows > 0) {
+            part->schedule.only = segment->processors[t] + 1;
+            make_ready(core, part);
+        } else {
+            part->state = MLY__TASK_OVER;
+            request->remaining--;
+            request->parts_left--;
+        }
+    }
+}
+
 /* A late request's tasks go behind all others, those that wait and those that will. */
 static void run_last(struct mly__core *core, mly_request *request)
 {
     request->late = true;
-    for (uint32_t s = 0; s < request->pool->flow->segment_count; s++) {
-        struct mly__task *task = &request->tasks[s];
+    for (uint32_t t = 0; t < request->task_count; t++) {
+        struct mly__task *task = &request->tasks[t];
         if (task->state != MLY__TASK_WAITING)
             continue;
         mly_scheduler_remove(core->scheduler, &task->schedule);
@@ -284,11 +304,17 @@ void mly__core_submit(struct mly__core *core, mly_request *request, const struct
             continue;
         request->tensors[i] = outputs[i];
         request->tensors[i].release = NULL;
+        if (flow->segments[0].shares)
+            request->tensors[i].shape = mly__split_output_shape(flow, i, inputs[0].shape.dims[0]);
     }
     for (uint32_t i = 0; i < flow->input_count; i++) {
         struct mly_tensor *tensor = &request->tensors[flow->output_count + i];
         *tensor = inputs[i];
         tensor->release = NULL;
+    }
+    if (flow->segments[0].shares) {
+        release_parts(core, request);
+        return;
     }
     for (uint32_t s = 0; s < flow->segment_count; s++) {
         struct mly__task *task = &request->tasks[s];
@@ -464,12 +490,15 @@ bool mly__core_complete(struct mly__core *core, struct mly__task *task, enum mly
     unassign(core, request);
     if (ran && is_processors_fault(status) && try_elsewhere(core, task, now_ns))
         return false;
-    if (ran)
+    /* What was split goes on when all parts are there. */
+    bool last = task->rows == 0 || (status == MLY_OK && --request->parts_left == 0);
+    if (ran && last)
         let_go(request->pool->flow, task, garbage, garbage_count);
     if (status == MLY_OK) {
         count_success(core, task, now_ns);
         request->remaining--;
-        pass_on(core, task, garbage, garbage_count);
+        if (last)
+            pass_on(core, task, garbage, garbage_count);
     }
     if (request->stop == MLY__STOP_NONE && status != MLY_OK) {
         stop(core, request, MLY__STOP_FAILED, status, err ? err->message : "");

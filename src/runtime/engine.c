@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "runtime/native.h"
+#include "runtime/split.h"
 
 /* With the lock held: blocks while the queue is full, if it may. */
 static enum mly_status await_room(mly_engine *engine, bool wait, struct mly_error *err)
@@ -43,7 +44,14 @@ static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs
     *out = mly__request_take(engine->variants[engine->pace.current].pool);
     if (!*out)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a request");
-    return MLY_OK;
+    if ((*out)->pool->flow->segments[0].shares) {
+        status = mly__split_make_outputs(*out, inputs, outputs, err);
+        if (status != MLY_OK) {
+            mly__request_drop_tensors((*out)->pool->flow, *out);
+            mly__request_give((*out)->pool, *out);
+        }
+    }
+    return status;
 }
 
 /* With the lock held: a batch arrives, and may be the one from which on another plan is used. */

@@ -173,6 +173,7 @@ void mly_flow_fini(struct mly_flow *flow)
         mly_free(segment->warm_shapes);
         mly_free(segment->warm_dtypes);
         mly_free(segment->cost_ns);
+        mly_free(segment->shares);
         mly_segment_fini(&segment->cut);
     }
     for (uint32_t i = 0; i < flow->processor_count; i++)

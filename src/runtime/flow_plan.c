@@ -10,6 +10,7 @@
 #include "model/graph.h"
 #include "plan/plan.h"
 #include "runtime/flow.h"
+#include "runtime/split.h"
 
 static enum mly_status out_of_memory(struct mly_error *err)
 {
@@ -84,16 +85,16 @@ static enum mly_status take_processor(struct mly_flow_processor *p,
 static enum mly_status take_segment(struct mly_flow *flow, struct mly_flow_segment *segment,
                                     const struct mly_plan_segment *from, struct mly_error *err)
 {
-    if (from->shares)
-        return mly_error_set(err, MLY_E_UNSUPPORTED,
-                             "segment '%s' splits each batch over its processors (shares): this "
-                             "motley predicts such plans but does not run them",
-                             from->name ? from->name : "");
     segment->name = mly_strdup(from->name ? from->name : "");
     segment->processors = dup_indices(from->processors, from->processor_count);
     if (!segment->name || !segment->processors)
         return out_of_memory(err);
     segment->processor_count = from->processor_count;
+    if (from->shares) {
+        segment->shares = dup_indices(from->shares, from->processor_count);
+        if (!segment->shares)
+            return out_of_memory(err);
+    }
     enum mly_status status =
         from->node_count == 0
             ? mly_segment_whole(flow->model, &segment->cut, err)
@@ -162,12 +163,15 @@ static enum mly_status take_plan(struct mly_flow *flow, const mly_plan *plan, bo
         return status;
     flow->processors = mly_alloc_array(plan->processor_count, sizeof *flow->processors);
     flow->segments = mly_alloc_array(plan->segment_count, sizeof *flow->segments);
-    flow->ladder = dup_indices(plan->ladder, plan->ladder_count);
+    /* What is split is warmed by the parts. */
+    const uint32_t *shares = plan->segments[0].shares;
+    const uint32_t rungs = shares ? plan->segments[0].processor_count : plan->ladder_count;
+    flow->ladder = dup_indices(shares ? shares : plan->ladder, rungs);
     if (!flow->processors || !flow->segments || !flow->ladder)
         return out_of_memory(err);
     flow->processor_count = plan->processor_count;
     flow->segment_count = plan->segment_count;
-    flow->ladder_count = plan->ladder_count;
+    flow->ladder_count = rungs;
     for (uint32_t i = 0; i < flow->processor_count && status == MLY_OK; i++)
         status = take_processor(&flow->processors[i], &plan->processors[i], no_prepared_copy, err);
     for (uint32_t i = 0; i < flow->segment_count && status == MLY_OK; i++)
@@ -180,6 +184,8 @@ static enum mly_status take_plan(struct mly_flow *flow, const mly_plan *plan, bo
     mly_sizes_fini(&sizes);
     if (status == MLY_OK)
         status = mly_flow_link(flow, err);
+    if (status == MLY_OK && flow->segments[0].shares)
+        status = mly__split_check(flow, err);
     return status;
 }
 

@@ -61,13 +61,13 @@ void mly__engine_offer_room(mly_engine *engine)
 void mly__engine_interrupt(mly_engine *engine, mly_request *request)
 {
     const struct mly__variant *variant = &engine->variants[request->pool->index];
-    for (uint32_t s = 0; s < variant->flow.segment_count; s++) {
-        const struct mly__task *task = &request->tasks[s];
+    for (uint32_t t = 0; t < request->task_count; t++) {
+        const struct mly__task *task = &request->tasks[t];
         if (task->state != MLY__TASK_RUNNING)
             continue;
         const struct mly_backend_ops *ops = variant->flow.processors[task->processor].ops;
         if (ops->cancel)
-            ops->cancel(variant->seats[task->processor].sessions[s]);
+            ops->cancel(variant->seats[task->processor].sessions[task->schedule.segment]);
     }
 }
 

@@ -22,7 +22,8 @@ static mly_request *create(struct mly__request_pool *pool)
     const struct mly_flow *flow = pool->flow;
     size_t tensors = round_up(sizeof(mly_request));
     size_t tasks = tensors + round_up(flow->slot_count * sizeof(struct mly_tensor));
-    size_t uses = tasks + round_up(flow->segment_count * sizeof(struct mly__task));
+    uint32_t task_count = mly__flow_task_count(flow);
+    size_t uses = tasks + round_up(task_count * sizeof(struct mly__task));
     size_t moves = uses + round_up(flow->slot_count * sizeof(uint32_t));
     size_t pairs = flow->links ? (size_t)flow->segment_count * flow->processor_count : 0;
     unsigned char *memory = mly_alloc(moves + pairs * sizeof(int64_t));
@@ -35,9 +36,10 @@ static mly_request *create(struct mly__request_pool *pool)
     request->tasks = (void *)(memory + tasks);
     request->uses = (void *)(memory + uses);
     request->move_ns = pairs > 0 ? (void *)(memory + moves) : NULL;
-    for (uint32_t s = 0; s < flow->segment_count; s++) {
-        request->tasks[s].request = request;
-        request->tasks[s].schedule.segment = s;
+    request->task_count = task_count;
+    for (uint32_t t = 0; t < task_count; t++) {
+        request->tasks[t].request = request;
+        request->tasks[t].schedule.segment = flow->segments[0].shares ? 0 : t;
     }
     pthread_cond_init(&request->changed, NULL);
     request->all_next = pool->all;
@@ -82,7 +84,7 @@ mly_request *mly__request_take(struct mly__request_pool *pool)
     request->queue_next = NULL;
     request->state = MLY__REQUEST_ACTIVE;
     request->stop = MLY__STOP_NONE;
-    request->remaining = pool->flow->segment_count;
+    request->remaining = request->parts_left = request->task_count;
     request->assigned = request->running = 0;
     request->status = MLY_OK;
     request->error.status = MLY_OK;
@@ -97,8 +99,8 @@ mly_request *mly__request_take(struct mly__request_pool *pool)
     request->tensors_dropped = false;
     for (uint32_t i = 0; i < pool->flow->slot_count; i++)
         request->uses[i] = pool->flow->slots[i].consumer_count;
-    for (uint32_t s = 0; s < pool->flow->segment_count; s++) {
-        struct mly__task *task = &request->tasks[s];
+    for (uint32_t t = 0; t < request->task_count; t++) {
+        struct mly__task *task = &request->tasks[t];
         task->state = MLY__TASK_BLOCKED;
         task->missing = 0;
         task->retried = false;

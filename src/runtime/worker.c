@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "device/thread.h"
 #include "runtime/native.h"
+#include "runtime/split.h"
 #include "runtime/starpu.h"
 
 /* Without the lock: the request's tensors of this task belong to it alone until it is completed. */
@@ -20,9 +21,11 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
     const struct mly_flow_processor *processor = &flow->processors[worker->index];
     struct mly_tensor *tensors = task->request->tensors;
     for (uint32_t i = 0; i < segment->input_count; i++)
-        seat->inputs[i] = tensors[segment->inputs[i]];
+        seat->inputs[i] = task->rows > 0 ? mly__split_view(task, segment->inputs[i])
+                                         : tensors[segment->inputs[i]];
     for (uint32_t i = 0; i < segment->output_count; i++)
-        seat->outputs[i] = tensors[segment->outputs[i]];
+        seat->outputs[i] = task->rows > 0 ? mly__split_view(task, segment->outputs[i])
+                                          : tensors[segment->outputs[i]];
     worker->error.status = MLY_OK;
     worker->error.message[0] = '\0';
     enum mly_status status =
@@ -33,7 +36,7 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
                          processor->device.id);
         return status;
     }
-    for (uint32_t i = 0; i < segment->output_count; i++)
+    for (uint32_t i = 0; i < segment->output_count && task->rows == 0; i++)
         tensors[segment->outputs[i]] = seat->outputs[i];
     return MLY_OK;
 }

@@ -85,10 +85,10 @@ static bool may_run(const struct world *w, uint32_t segment, uint32_t processor)
     return false;
 }
 
-/* A task that the processor has failed before waits for the others, if there are any. */
+/* A task that was failed once waits for a processor above suspicion, if there is one. */
 static bool waits_for(const struct world *w, const struct mly__task *task, uint32_t processor)
 {
-    return task->state == MLY__TASK_WAITING && task->schedule.avoid != processor + 1 &&
+    return task->state == MLY__TASK_WAITING && !task->schedule.avoid &&
            may_run(w, task->schedule.segment, processor);
 }
 

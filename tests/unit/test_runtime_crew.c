@@ -326,6 +326,161 @@ static void every_failing_allocation_fails_joining_only(void **state)
     rig_close(&rig);
 }
 
+/* --- split batches --- */
+
+static const uint32_t *shares_wanted;
+
+static enum mly_status create_split(struct mly_flow *flow, const struct mly_engine_options *options,
+                                    mly_engine **out, struct mly_error *err)
+{
+    struct mly_flow_segment *segment = &flow->segments[0];
+    segment->shares = mly_alloc_array(segment->processor_count, sizeof *segment->shares);
+    if (!segment->shares) {
+        mly_flow_fini(flow);
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory");
+    }
+    memcpy(segment->shares, shares_wanted, segment->processor_count * sizeof *segment->shares);
+    return create(flow, options, out, err);
+}
+
+static struct mly_tensor rows_of(const struct mly_tensor *all, int64_t first, int64_t count)
+{
+    struct mly_tensor part = *all;
+    size_t row_bytes = FAKE_WIDTH * sizeof(int64_t);
+    part.data = (unsigned char *)all->data + (size_t)first * row_bytes;
+    part.size_bytes = (size_t)count * row_bytes;
+    part.shape.dims[0] = count;
+    return part;
+}
+
+/* The fake back end's results depend on where a part begins: each part by itself must be right. */
+static void expect_parts(const struct mly_tensor *input, const struct mly_tensor *output,
+                         const int64_t *counts, uint32_t parts)
+{
+    int64_t first = 0;
+    for (uint32_t i = 0; i < parts; first += counts[i++]) {
+        if (counts[i] == 0)
+            continue;
+        struct mly_tensor in = rows_of(input, first, counts[i]),
+                          out = rows_of(output, first, counts[i]);
+        assert_true(fake_is_right(&rig.flow, &in, &out));
+    }
+    assert_int_equal(first, input->shape.dims[0]);
+}
+
+static void parts_of_a_batch_run_at_once_and_meet(void **state)
+{
+    (void)state;
+    static const uint32_t shares[] = {3, 1};
+    static const int64_t counts[][2] = {{3, 1}, {6, 2}, {0, 1}, {1, 1}, {3, 2}};
+    shares_wanted = shares;
+    rig_open(&rig, create_split, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    int64_t memory[8 * FAKE_WIDTH];
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct mly_tensor input;
+        mly_request *request = NULL;
+        fake_fill(&input, memory, counts[i][0] + counts[i][1], 7, 0);
+        if (i < 2)
+            fake_hold(FAKE_ANY, FAKE_ANY, FAKE_ANY);
+        assert_int_equal(
+            mly_engine_submit(rig.engine, &input, 1, NULL, true, NULL, NULL, &request, NULL),
+            MLY_OK);
+        if (i < 2) {
+            fake_await_held(FAKE_ANY, 0, 0);
+            fake_await_held(FAKE_ANY, 0, 1);
+            fake_release_all();
+        }
+        assert_int_equal(mly_request_wait(request, NULL), MLY_OK);
+        const struct mly_tensor *output = mly_request_outputs(request, NULL);
+        assert_true(mly_shape_equal(&output->shape, &input.shape));
+        expect_parts(&input, output, counts[i], 2);
+        mly_request_release(request);
+    }
+    struct mly_engine_stats stats;
+    mly_engine_get_stats(rig.engine, &stats);
+    assert_int_equal(stats.processors[0].tasks, 4);
+    assert_int_equal(stats.processors[1].tasks, 5);
+    rig_close(&rig);
+}
+
+static void parts_write_into_the_clients_memory(void **state)
+{
+    (void)state;
+    static const uint32_t shares[] = {1, 1};
+    static const int64_t counts[] = {2, 2};
+    int64_t memory[4 * FAKE_WIDTH], result[4 * FAKE_WIDTH];
+    struct mly_tensor input, output;
+    struct mly_error err = {0};
+    shares_wanted = shares;
+    rig_open(&rig, create_split, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    fake_fill(&input, memory, 4, 7, 0);
+    fake_fill(&output, result, 4, 0, 0);
+    output.shape.dims[0] = MLY_DIM_UNKNOWN;
+    assert_int_equal(mly_engine_infer(rig.engine, &input, 1, &output, 1, &err), MLY_OK);
+    assert_ptr_equal(output.data, result);
+    assert_true(mly_shape_equal(&output.shape, &input.shape));
+    expect_parts(&input, &output, counts, 2);
+    output.size_bytes -= FAKE_WIDTH * sizeof(int64_t);
+    output.shape.dims[0] = MLY_DIM_UNKNOWN;
+    assert_int_equal(mly_engine_infer(rig.engine, &input, 1, &output, 1, &err), MLY_E_MISMATCH);
+    rig_close(&rig);
+}
+
+static void a_part_that_fails_is_computed_elsewhere(void **state)
+{
+    (void)state;
+    static const uint32_t shares[] = {1, 1};
+    static const int64_t counts[] = {2, 2};
+    int64_t memory[4 * FAKE_WIDTH];
+    struct mly_tensor input, output = {0};
+    shares_wanted = shares;
+    rig_open(&rig, create_split, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    fake_break(1, MLY_E_BACKEND);
+    for (int i = 0; i < 10; i++) { /* set aside before the end */
+        fake_fill(&input, memory, 4, 7 + i, 0);
+        assert_int_equal(mly_engine_infer(rig.engine, &input, 1, &output, 1, NULL), MLY_OK);
+        expect_parts(&input, &output, counts, 2);
+        mly_tensor_fini(&output);
+    }
+    /* And where nobody can, the request fails once, and the other part is stopped. */
+    fake_break(0, MLY_E_BACKEND);
+    assert_int_equal(mly_engine_infer(rig.engine, &input, 1, &output, 1, NULL), MLY_E_BACKEND);
+    rig_close(&rig);
+}
+
+static void parts_are_cancelled_together(void **state)
+{
+    (void)state;
+    static const uint32_t shares[] = {1, 1};
+    int64_t memory[4 * FAKE_WIDTH];
+    struct mly_tensor input;
+    mly_request *request = NULL;
+    shares_wanted = shares;
+    rig_open(&rig, create_split, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    fake_hold(FAKE_ANY, FAKE_ANY, FAKE_ANY);
+    fake_fill(&input, memory, 4, 7, 0);
+    assert_int_equal(
+        mly_engine_submit(rig.engine, &input, 1, NULL, true, NULL, NULL, &request, NULL), MLY_OK);
+    fake_await_held(FAKE_ANY, 0, 0);
+    fake_await_held(FAKE_ANY, 0, 1);
+    mly_request_cancel(request);
+    assert_int_equal(mly_request_wait(request, NULL), MLY_E_CANCELLED);
+    mly_request_release(request);
+    /* Memory that is short fails the submission, and nothing else. */
+    fake_release_all();
+    struct mly_error err = {0};
+    mly_alloc_fail_once(1);
+    assert_int_equal(
+        mly_engine_submit(rig.engine, &input, 1, NULL, true, NULL, NULL, &request, &err),
+        MLY_E_NO_MEMORY);
+    mly_alloc_fail_once(0);
+    assert_int_equal(
+        mly_engine_submit(rig.engine, &input, 1, NULL, true, NULL, NULL, &request, &err), MLY_OK);
+    assert_int_equal(mly_request_wait(request, NULL), MLY_OK);
+    mly_request_release(request);
+    rig_close(&rig);
+}
+
 /* --- families of plans --- */
 
 /* The same model on one processor, and on two; from the first arrivals on the second is better. */
@@ -397,6 +552,10 @@ int main(void)
         cmocka_unit_test(an_engine_comes_and_goes_while_another_runs),
         cmocka_unit_test(the_first_engine_may_go_before_the_others),
         cmocka_unit_test(every_failing_allocation_fails_joining_only),
+        cmocka_unit_test(parts_of_a_batch_run_at_once_and_meet),
+        cmocka_unit_test(parts_write_into_the_clients_memory),
+        cmocka_unit_test(a_part_that_fails_is_computed_elsewhere),
+        cmocka_unit_test(parts_are_cancelled_together),
         cmocka_unit_test(changing_plans_loses_and_reorders_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

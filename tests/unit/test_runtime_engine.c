@@ -5,12 +5,16 @@
 #include "support/plan_fixture.h"
 #include "support/test.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <motley/engine.h>
 
 #include "backend/backend.h"
 #include "base/alloc.h"
+#include "base/random.h"
+#include "model/zoo.h"
 #include "runtime/flow.h"
 
 enum { NODES = 7, WIDTH = 4, BATCH_MAX = 5 };
@@ -223,6 +227,91 @@ static void sizes_of_the_plan_are_those_that_warm(void **state)
     mly_model_destroy(symbols);
 }
 
+/* --- split batches --- */
+
+static mly_plan *make_split(const mly_model *of, uint32_t first, uint32_t second)
+{
+    mly_plan *plan = tiny_plan(of, machine, 2, first + second);
+    plan->segments[0].shares = mly_alloc_array(2, sizeof(uint32_t));
+    assert_non_null(plan->segments[0].shares);
+    plan->segments[0].shares[0] = first;
+    plan->segments[0].shares[1] = second;
+    return plan;
+}
+
+static void split_batches_compute_what_whole_ones_do(void **state)
+{
+    (void)state;
+    static const uint32_t shares[][2] = {{1, 1}, {3, 1}, {1, 4}};
+    if (mly_machine_info(machine)->cores < 2)
+        TEST_SKIP("one core only");
+    mly_plan *whole = make_plan(2, NULL, 0);
+    mly_engine *reference = make_engine(whole);
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        mly_plan *plan = make_split(model, shares[i][0], shares[i][1]);
+        mly_engine *engine = make_engine(plan);
+        for (int64_t batch = 1; batch <= BATCH_MAX; batch++) {
+            struct mly_tensor expected = {0}, output = {0};
+            infer(reference, batch, &expected);
+            infer(engine, batch, &output);
+            assert_true(mly_shape_equal(&output.shape, &expected.shape));
+            assert_int_equal(output.size_bytes, expected.size_bytes);
+            assert_memory_equal(output.data, expected.data, expected.size_bytes);
+            mly_tensor_fini(&expected);
+            mly_tensor_fini(&output);
+        }
+        mly_engine_destroy(engine);
+        mly_plan_destroy(plan);
+    }
+    mly_engine_destroy(reference);
+    mly_plan_destroy(whole);
+}
+
+/* A network of the papers: equal processors, so equal results, to the last bit. */
+static void split_batches_of_a_real_network_are_the_same_bit_for_bit(void **state)
+{
+    (void)state;
+    if (mly_machine_info(machine)->cores < 2)
+        TEST_SKIP("one core only");
+    char path[] = "/tmp/motley-split-XXXXXX.onnx";
+    struct mly_error err = {0};
+    int file = mkstemps(path, 5);
+    assert_true(file >= 0);
+    close(file);
+    mly_model *network = NULL;
+    if (mly_zoo_write("squeezenet", path, &err) != MLY_OK ||
+        mly_model_load(path, NULL, &network, &err) != MLY_OK)
+        fail_msg("%s", err.message);
+    mly_plan *plans[] = {tiny_plan(network, machine, 2, 4), make_split(network, 2, 2)};
+    struct mly_tensor input = {0}, outputs[2] = {{0}, {0}};
+    struct mly_shape shape = mly_model_input(network, 0)->shape;
+    struct mly_random random;
+    mly_random_init(&random, 1);
+    shape.dims[0] = 4;
+    assert_int_equal(mly_tensor_init(MLY_DTYPE_F32, &shape, &input, NULL), MLY_OK);
+    for (size_t i = 0; i < input.size_bytes / sizeof(float); i++)
+        ((float *)input.data)[i] = (float)mly_random_normal(&random);
+    for (int i = 0; i < 2; i++) {
+        mly_engine *engine = NULL;
+        struct mly_engine_options options = {.no_warm_up = true};
+        struct mly_engine_stats stats;
+        if (mly_engine_create(network, plans[i], &options, &engine, &err) != MLY_OK ||
+            mly_engine_infer(engine, &input, 1, &outputs[i], 1, &err) != MLY_OK)
+            fail_msg("%s", err.message);
+        mly_engine_get_stats(engine, &stats);
+        assert_int_equal(stats.processors[0].tasks + stats.processors[1].tasks, i + 1);
+        mly_engine_destroy(engine);
+        mly_plan_destroy(plans[i]);
+    }
+    assert_true(mly_shape_equal(&outputs[0].shape, &outputs[1].shape));
+    assert_memory_equal(outputs[0].data, outputs[1].data, outputs[0].size_bytes);
+    for (int i = 0; i < 2; i++)
+        mly_tensor_fini(&outputs[i]);
+    mly_tensor_fini(&input);
+    mly_model_destroy(network);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +320,8 @@ int main(void)
         cmocka_unit_test(replicas_run_one_plan),
         cmocka_unit_test(wrong_plans_are_refused),
         cmocka_unit_test(flows_survive_failing_allocations),
+        cmocka_unit_test(split_batches_compute_what_whole_ones_do),
+        cmocka_unit_test(split_batches_of_a_real_network_are_the_same_bit_for_bit),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

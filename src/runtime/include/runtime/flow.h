@@ -38,6 +38,11 @@ struct mly_flow_segment {
     uint32_t output_count;
     uint32_t *processors;
     uint32_t processor_count;
+    /*
+     * [processor_count]: each computes so many parts of every batch, by proportion; NULL: whole
+     * batches. Only in a flow of one segment.
+     */
+    uint32_t *shares;
     int64_t *cost_ns;    /* [processor_count]: expected, for cost_batch; NULL: to be learnt */
     uint32_t cost_batch; /* samples */
     /* Shapes for warming: [ladder_count][input_count]; NULL: unknown, do not warm. */

@@ -43,10 +43,11 @@ struct mly__task {
     struct mly_schedule_task schedule; /* first: the scheduler hands out its address */
     mly_request *request;
     enum mly__task_state state;
-    uint32_t missing;   /* input slots that do not exist yet */
-    uint32_t processor; /* while assigned or running, and that which ran it afterwards */
-    bool retried;       /* a processor has failed it before */
-    int64_t ready_ns;   /* when it began to wait for a processor */
+    uint32_t missing;         /* input slots that do not exist yet */
+    uint32_t processor;       /* while assigned or running, and that which ran it afterwards */
+    bool retried;             /* a processor has failed it before */
+    uint32_t first_row, rows; /* of the batch, where it is split; else 0 */
+    int64_t ready_ns;         /* when it began to wait for a processor */
     int64_t started_ns;
     uint64_t placement; /* counts how often a placer (core.h) was given it */
 };
@@ -72,6 +73,7 @@ struct mly_request {
     bool late;           /* the deadline has passed: its tasks go behind all others */
     uint32_t batch;      /* samples; 0 where the model fixes them */
     uint32_t remaining;  /* tasks not completed */
+    uint32_t parts_left; /* of a split batch: not completed */
     uint32_t assigned;   /* tasks on processors, begun or not */
     uint32_t running;    /* tasks begun */
     enum mly_status status;
@@ -85,9 +87,22 @@ struct mly_request {
     bool tensors_dropped;
     struct mly_tensor *tensors; /* [slots]: outputs first; borrowed, owned or empty */
     uint32_t *uses;             /* [slots]: readers to come */
-    struct mly__task *tasks;    /* [segments] */
+    struct mly__task *tasks;    /* [segments]; of a split one [processors of it] */
+    uint32_t task_count;
     int64_t *move_ns; /* [segments][processors], where moving tensors costs time; else NULL */
 };
+
+/* Tasks of a flow's requests. */
+static inline uint32_t mly__flow_task_count(const struct mly_flow *flow)
+{
+    return flow->segments[0].shares ? flow->segments[0].processor_count : flow->segment_count;
+}
+/* The k-th part of a split segment; there is one segment then. */
+static inline struct mly__task *mly__request_part(mly_request *request, uint32_t segment,
+                                                  uint32_t k)
+{
+    return &request->tasks[segment + k];
+}
 
 /* Requests that are free for re-use, and all that exist. */
 struct mly__request_pool {
