@@ -5,7 +5,8 @@
  *      else for 2, 3, … of the fastest processors in proportion to their speed, parts in any order.
  *   2. Nodes weigh their time on one class: METIS knows one weight. A ratio is of the time on the first
  *      processor; otherwise, with unlike ones, each class has its turn to give the weights.
- *   3. What the repair cost is said in the note: of the division that is best by what was asked for.
+ *   3. Where no ratio was asked for, the parts are improved by what they are predicted to take.
+ *   4. What the repair cost is said in the note: of the division that is best by what was asked for.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "base/alloc.h"
 #include "dag_problem.h"
 #include "metis_cut.h"
+#include "metis_improve.h"
 
 #define TOLERANCE 0.05 /* of a part's share; METIS' own default is 0.03 */
 enum {
@@ -82,8 +84,9 @@ static enum mly_status list_processors(struct search *s, bool sorted, struct mly
     return MLY_OK;
 }
 
-/* 3. */
-static void note(struct mly__found *found, const struct mly__metis_report *r, uint32_t parts)
+/* 4. */
+static void note(struct mly__found *found, const struct mly__metis_report *r, uint32_t parts,
+                 uint32_t moves)
 {
     char repair[96] = "METIS' parts had no cycle";
     if (r->by_metis.backward_nets)
@@ -95,6 +98,10 @@ static void note(struct mly__found *found, const struct mly__metis_report *r, ui
              parts, repair, r->by_metis.cut_bytes / 1024, r->repaired.cut_bytes / 1024,
              r->refined.cut_bytes / 1024, r->by_metis.imbalance * 100, r->repaired.imbalance * 100,
              r->refined.imbalance * 100);
+    const size_t used = strlen(found->note);
+    if (moves)
+        snprintf(found->note + used, sizeof found->note - used, "; %u moves by predicted times",
+                 moves);
 }
 
 static enum mly_status cut(struct search *s, const struct mly__dag *dag,
@@ -109,15 +116,21 @@ static enum mly_status cut(struct search *s, const struct mly__dag *dag,
         return status;
     for (uint32_t p = 0; p < options->part_count; p++)
         class_of_part[p] = s->processors[s->order[p]].class_index;
-    status = mly__found_parts(s->found, problem, s->part, options->part_count, class_of_part,
-                              &value, err);
+    uint32_t moves = 0;
+    if (!options->in_order)
+        status =
+            mly__parts_improve(problem, s->part, options->part_count, class_of_part,
+                               problem->request->objective == MLY_OBJECTIVE_LATENCY, &moves, err);
+    if (!status)
+        status = mly__found_parts(s->found, problem, s->part, options->part_count, class_of_part,
+                                  &value, err);
     if (status)
         return status;
     const double ns = problem->request->objective == MLY_OBJECTIVE_LATENCY ? value.latency_ns
                                                                            : value.bottleneck_ns;
     if (ns < s->best_ns) {
         s->best_ns = ns;
-        note(s->found, &report, options->part_count);
+        note(s->found, &report, options->part_count, moves);
     }
     return MLY_OK;
 }
