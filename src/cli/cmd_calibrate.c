@@ -67,21 +67,22 @@ static enum mly_status no_memory(struct mly_error *err)
 /* --- the device --- */
 
 /* A device file, or the name of a device that is known. */
-static enum mly_status open_device(const char *text, struct mly_device_model *out,
+static enum mly_status open_device(const char *device, struct mly_device_model *out,
                                    struct mly_error *err)
 {
     char *content = NULL;
     size_t length = 0;
-    bool is_file = strchr(text, '/') || access(text, F_OK) == 0;
-    const struct mly_device_model *known = is_file ? NULL : mly_device_model_find(text);
+    bool is_file = strchr(device, '/') || access(device, F_OK) == 0;
+    const struct mly_device_model *known = is_file ? NULL : mly_device_model_find(device);
     if (known) {
         *out = *known;
         return MLY_OK;
     }
-    enum mly_status status = mly_file_read(text, MLY_DEVICE_TEXT_BYTES_MAX, &content, &length, err);
+    enum mly_status status =
+        mly_file_read(device, MLY_DEVICE_TEXT_BYTES_MAX, &content, &length, err);
     if (status)
         return status;
-    status = mly_device_model_parse(text, content, length, out, err);
+    status = mly_device_model_parse(device, content, length, out, err);
     mly_free(content);
     return status;
 }

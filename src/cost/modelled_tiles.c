@@ -69,7 +69,7 @@ bool mly_modelled_tiles_place(struct mly_modelled_tiles *tiles, double weight_by
     each = fmin(each, floor((double)pieces / tiles->count));
     for (uint32_t i = 0; i < tiles->count; i++)
         tiles->room_bytes[i] -= each * piece_bytes;
-    for (double left = pieces - each * tiles->count; left > 0; left--) {
+    for (uint32_t left = pieces - (uint32_t)each * tiles->count; left > 0; left--) {
         uint32_t most = 0;
         for (uint32_t i = 1; i < tiles->count; i++)
             if (tiles->room_bytes[i] > tiles->room_bytes[most])
