@@ -108,7 +108,7 @@ static void normalise(struct dual *d)
 static double best_bound(struct dual *d, double *weight)
 {
     const struct mly__problem *problem = d->problem;
-    double load[MLY__CLASSES_MAX], best = 0;
+    double load[MLY__CLASSES_MAX] = {0}, best = 0;
     for (uint32_t c = 0; c < problem->class_count; c++) {
         double total = 0;
         const size_t units = (size_t)problem->unit_count + 1;

@@ -362,7 +362,7 @@ static void extend_throughput(struct search *s, struct stage *stage)
 {
     const struct vectors *v = &s->vectors;
     const double share = s->share[stage->large] - s->share[stage->small];
-    double periods[MLY__CLASSES_MAX];
+    double periods[MLY__CLASSES_MAX] = {0};
     if (!may_do(stage, s->bound))
         return;
     find_border(stage);
