@@ -495,6 +495,66 @@ static void a_dead_processor_costs_no_request_and_comes_back(void **state)
     assert_true(used_again > 10); /* where there was work for so long */
 }
 
+/*
+ * A stream with as many batches in flight as plans ask for, two per processor. One of two processors
+ * becomes three times slower for a while; runs vary by a tenth and stall at times.
+ */
+static void throughput_recovers_when_a_processor_slows_down(void **state)
+{
+    (void)state;
+    enum { IN_FLIGHT = 4 };
+    const int64_t usual = 20 * MS, slow_from = 2000 * MS, slow_to = 8000 * MS, end = 14000 * MS;
+    static const uint32_t both[] = {0, 1};
+    const struct mly_schedule_eligible eligible[] = {{both, 2}};
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct mly_schedule_task tasks[IN_FLIGHT], *running[2] = {NULL, NULL}, *decided;
+        int64_t begun[2] = {0, 0}, ends[2] = {0, 0}, now = 0, slow = 0, after = 0;
+        uint64_t next_order = 0;
+        uint32_t p;
+        struct mly_random random;
+        mly_scheduler *s = NULL;
+        mly_random_init(&random, seed);
+        assert_int_equal(mly_scheduler_create(MLY_SCHEDULE_EARLIEST, 2, eligible, 1, &s, NULL),
+                         MLY_OK);
+        mly_scheduler_set_cost(s, 0, 0, usual);
+        mly_scheduler_set_cost(s, 0, 1, usual);
+        for (int i = 0; i < IN_FLIGHT; i++) {
+            tasks[i] = (struct mly_schedule_task){.order = next_order++, .home = MLY_NO_INDEX};
+            mly_scheduler_push(s, &tasks[i]);
+        }
+        while (now < end) {
+            while (mly_scheduler_decide_at(s, now, &decided, &p)) {
+                int64_t ns = usual - usual / 10 + (int64_t)mly_random_below(&random, usual / 5);
+                ns *= p == 0 && now >= slow_from && now < slow_to ? 3 : 1;
+                ns *= mly_random_below(&random, 100) == 0 ? 5 : 1; /* a stall */
+                running[p] = decided;
+                begun[p] = now;
+                ends[p] = now + ns;
+            }
+            p = !running[0] || (running[1] && ends[1] < ends[0]);
+            int64_t review = mly_scheduler_review_ns(s);
+            if (review > now && review < ends[p]) {
+                now = review;
+                continue;
+            }
+            now = ends[p];
+            slow += now >= slow_from + 2000 * MS && now < slow_to;
+            after += now >= slow_to + 2000 * MS && now < end;
+            mly_scheduler_ran(s, running[p], p, now - begun[p]);
+            mly_scheduler_release(s, p, now);
+            running[p]->order = next_order++;
+            mly_scheduler_push(s, running[p]);
+            running[p] = NULL;
+        }
+        mly_scheduler_destroy(s);
+        /* 4 s each; stalls take 4 % of everybody's time. */
+        double best_slow = 4000.0 / 20 * (1 + 1.0 / 3) * 0.96, best = 4000.0 / 20 * 2 * 0.96;
+        if ((double)slow < 0.9 * best_slow || (double)after < 0.9 * best)
+            fail_msg("seed %u: %lld of %.0f while slow, %lld of %.0f afterwards", (unsigned)seed,
+                     (long long)slow, best_slow, (long long)after, best);
+    }
+}
+
 static void same_seed_same_schedule(void **state)
 {
     (void)state;
@@ -525,6 +585,7 @@ int main(void)
         cmocka_unit_test(costs_are_learnt),
         cmocka_unit_test(nothing_is_lost_or_run_twice_whatever_happens),
         cmocka_unit_test(a_dead_processor_costs_no_request_and_comes_back),
+        cmocka_unit_test(throughput_recovers_when_a_processor_slows_down),
         cmocka_unit_test(same_seed_same_schedule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
