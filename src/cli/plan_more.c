@@ -157,7 +157,9 @@ static void put_csv(const struct mly_split_head *head, const struct mly_split_ro
     for (uint32_t i = 0; i < head->processor_count; i++)
         printf("%.6g,", row->time_ns[i] / 1e6);
     printf("%.6g,%.6g,%s\n", row->sum_ns / 1e6, row->makespan_ns / 1e6,
-           head->modelled ? "modelled" : "measured");
+           head->modelled    ? "modelled"
+           : head->estimated ? "estimated"
+                             : "measured");
 }
 
 static void begin_json(const struct mly_split_head *head, struct mly_json_writer *writer)
@@ -165,6 +167,7 @@ static void begin_json(const struct mly_split_head *head, struct mly_json_writer
     mly_json_begin_object(writer, NULL);
     mly_json_put_int(writer, "batch", head->batch);
     mly_json_put_bool(writer, "modelled", head->modelled);
+    mly_json_put_bool(writer, "estimated", head->estimated);
     mly_json_begin_array(writer, "processors");
     for (uint32_t i = 0; i < head->processor_count; i++)
         mly_json_put_string(writer, NULL, head->processors[i].id);

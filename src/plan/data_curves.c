@@ -79,8 +79,8 @@ static enum mly_status measured_cost(const struct mly__class *class, const mly_m
     config.batch = samples;
     if (costs)
         find_groups(costs, &config);
-    if (!costs ||
-        mly_cost_estimate_ns(costs, MLY_COST_MODEL, "", &config, &out->time_ns, NULL, NULL))
+    if (!costs || mly_cost_estimate_ns(costs, MLY_COST_MODEL, "", &config, &out->time_ns,
+                                       &out->estimated, NULL))
         return mly_error_set(err, MLY_E_NOT_FOUND,
                              "the whole model was not measured with %s on %s: run `motley profile "
                              "%s`",
@@ -90,7 +90,8 @@ static enum mly_status measured_cost(const struct mly__class *class, const mly_m
     out->modelled = entry && entry->modelled;
     if (entry && entry->median_ns > 0)
         out->spread = fmax(0, entry->p90_ns - entry->p10_ns) / entry->median_ns;
-    enum mly_status status = mly__plan_memory_whole(model, samples, mly__plan_shapes(costs), &memory, err);
+    enum mly_status status =
+        mly__plan_memory_whole(model, samples, mly__plan_shapes(costs), &memory, err);
     if (!status)
         out->memory_bytes = memory.activation_bytes;
     return status;
@@ -189,6 +190,7 @@ static enum mly_status fill_row(struct mly__curves *c, uint32_t class_index, dou
             return status;
         row[b] = cost.time_ns;
         c->modelled = c->modelled || cost.modelled;
+        c->estimated = c->estimated || cost.estimated;
         fill_between(row, from, b);
         if (b == batch)
             return MLY_OK;

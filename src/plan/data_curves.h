@@ -10,7 +10,7 @@ struct mly__curves {
     double *times;                /* [class * (batch + 1) + samples] */
     const double **rows;          /* by processor, into times */
     struct mly__data_curves data; /* borrows rows */
-    bool modelled;
+    bool modelled, estimated;     /* some times are; estimated: between measured batches */
 };
 
 /*
@@ -39,6 +39,7 @@ struct mly__share_cost {
     double energy_j;     /* above idle; 0 unknown */
     double memory_bytes; /* of its own: activations, and weights on a modelled processor */
     bool modelled;
+    bool estimated; /* not of just so many samples: between measured batches */
 };
 /* Of a class (with the problem's request's costs) for so many samples. Same errors. */
 enum mly_status mly__share_cost(const struct mly__class *class, const mly_model *model,

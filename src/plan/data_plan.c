@@ -73,8 +73,7 @@ enum mly_status mly__plan_evaluate_split(const mly_plan *plan, const mly_model *
                            segment->shares[i], &sums, err);
     struct mly__plan_memory memory = {0};
     if (!status && sums.host)
-        status =
-            mly__plan_memory_whole(model, plan->batch, mly__plan_shapes(costs), &memory, err);
+        status = mly__plan_memory_whole(model, plan->batch, mly__plan_shapes(costs), &memory, err);
     mly__problem_destroy(problem);
     mly_free(class_of);
     if (status)
@@ -371,7 +370,8 @@ enum mly_status mly_plan_list_splits(const struct mly_plan_request *request, uin
     struct listing listing = {.head = {.processors = curves.problem->processors,
                                        .processor_count = curves.problem->processor_count,
                                        .batch = request->batch,
-                                       .modelled = curves.modelled},
+                                       .modelled = curves.modelled,
+                                       .estimated = curves.estimated},
                               .visit = visit,
                               .user = user};
     status = mly__data_list(&curves.data, step, ROWS_MAX, pass_on, &listing, err);

@@ -246,7 +246,7 @@ static void a_split_batch_is_the_best_of_all_splits(void **state)
     end(&w);
 }
 
-static void auto_does_not_choose_what_is_only_predicted(void **state)
+static void auto_leaves_splits_of_batches_out(void **state)
 {
     (void)state;
     struct world w;
@@ -386,7 +386,7 @@ int main(void)
         cmocka_unit_test(ratios_that_are_none_are_refused),
         cmocka_unit_test(several_processors_get_parts_of_their_speed),
         cmocka_unit_test(a_split_batch_is_the_best_of_all_splits),
-        cmocka_unit_test(auto_does_not_choose_what_is_only_predicted),
+        cmocka_unit_test(auto_leaves_splits_of_batches_out),
         cmocka_unit_test(a_family_is_near_the_best_of_its_ways_at_every_rate),
         cmocka_unit_test(measured_core_groups_make_a_family),
         cmocka_unit_test(members_that_are_none_are_refused),

@@ -212,7 +212,7 @@ uint32_t mly_plan_sample_parts(size_t index);
 struct mly_planner {
     const char *name;
     const char *summary;
-    bool by_name_only; /* `auto` leaves it out: what it makes is predicted but not run */
+    bool by_name_only; /* `auto` leaves it out: it predicts between what was measured */
     /*
      * *out owned by the caller, valid by mly_plan_check, with prediction and candidates.
      * MLY_E_NOT_FOUND: nothing measured to decide on.

@@ -17,7 +17,8 @@ struct mly_split_head {
     const struct mly_plan_processor *processors;
     uint32_t processor_count;
     uint32_t batch;
-    bool modelled; /* some time comes from a device file */
+    bool modelled;  /* some time comes from a device file */
+    bool estimated; /* some lies between measured batch sizes */
 };
 
 /* Anything but MLY_OK ends the listing and is what it returns. head is the same in every call. */
