@@ -97,7 +97,7 @@ void mly__lane_record_task(const struct mly__lane *lane, const struct mly__task 
                                           .processor = lane->processor,
                                           .segment = names->segments[task->schedule.segment],
                                           .model = names->model,
-                                          .batch = batch_of(request),
+                                          .batch = task->rows > 0 ? task->rows : batch_of(request),
                                           .request_class = class_of(request)};
     mly__timeline_add(lane->writer, &record);
 }
