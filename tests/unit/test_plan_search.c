@@ -514,6 +514,52 @@ static void weights_are_spread_until_they_fit_on_the_chips(void **state)
     end_world(&w);
 }
 
+/* Diamonds one after the other: x → a, b → c → … */
+static mly_model *many_diamonds(uint32_t diamonds)
+{
+    struct tiny_node *nodes = calloc((size_t)4 * diamonds, sizeof *nodes);
+    char(*names)[16] = calloc((size_t)8 * diamonds, sizeof *names);
+    assert_true(nodes && names);
+    const char *before = "x";
+    for (uint32_t i = 0; i < 4 * diamonds; i++) {
+        char *name = names[2 * i], *made = names[2 * i + 1];
+        const uint32_t place = i % 4;
+        snprintf(name, sizeof names[0], "n%u", i);
+        snprintf(made, sizeof names[0], "t%u", i);
+        nodes[i] = (struct tiny_node){.op = place == 2 ? "Max" : "Sin",
+                                      .name = name,
+                                      .first = place < 2 ? before : nodes[i - 1].output,
+                                      .second = place == 2 ? nodes[i - 2].output : NULL,
+                                      .output = made};
+        if (place == 3)
+            before = made;
+    }
+    mly_model *model = tiny_model(
+        &(struct tiny_spec){.nodes = nodes, .node_count = (size_t)4 * diamonds, .width = 1 << 16});
+    free(nodes);
+    free(names);
+    return model;
+}
+
+static void graphs_of_thousands_of_nodes_are_planned(void **state)
+{
+    (void)state;
+    struct mly_error err;
+    mly_plan *plan = NULL;
+    struct world w = {.machine = tiny_machine("core:4 pu:1"), .model = many_diamonds(1250)};
+    select_processors(&w, "p100,gtx1650,jetson-nano*2");
+    w.request = (struct mly_plan_request){
+        .model = w.model, .machine = w.machine, .batch = 1, .processors = &w.processors};
+    expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
+    assert_non_null(plan->note);
+    mly_plan_destroy(plan);
+    plan = NULL;
+    w.request.objective = MLY_OBJECTIVE_LATENCY;
+    expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
+    mly_plan_destroy(plan);
+    end_world(&w);
+}
+
 static void every_failing_allocation_is_reported(void **state)
 {
     (void)state;
@@ -577,6 +623,7 @@ int main(void)
         cmocka_unit_test(sums_of_units_are_what_segments_cost),
         cmocka_unit_test(pipelines_of_networks_come_near_the_best),
         cmocka_unit_test(weights_are_spread_until_they_fit_on_the_chips),
+        cmocka_unit_test(graphs_of_thousands_of_nodes_are_planned),
         cmocka_unit_test(every_failing_allocation_is_reported),
         cmocka_unit_test(too_many_ways_to_cut_are_refused_with_their_number),
         cmocka_unit_test(nodes_without_costs_are_named),
