@@ -24,7 +24,7 @@ setup:
 
 demo: setup
 	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
-	@flock $(BUILD) ninja -C $(BUILD) src/motley
+	@flock $(BUILD) ninja -C $(BUILD) command
 	@tools/demo $(BUILD)/src/motley
 
 test: setup
