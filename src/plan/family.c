@@ -5,7 +5,7 @@
  *      below that (queueing.c).
  *   2. Along rates from almost none to the most that any can take: a way is kept until another is
  *      better by more than what a switch should be worth; where it stops being kept is found by
- *      bisection.
+ *      bisection. A switch is worth more where there would be many.
  *   3. The ways that were kept become members. Their processors become one list; what they have in
  *      common is in it once.
  */
@@ -17,11 +17,16 @@
 
 #include "base/alloc.h"
 
-enum { STEPS = 200, BISECTIONS = 40 };
+enum {
+    STEPS = 200,
+    BISECTIONS = 40,
+    MEMBERS_WANTED = 6 /* each has sessions of its own; more only where fewer would cost too much */
+};
 static const double least_part = 1e-3; /* of the greatest rate: where the walk begins */
 static const double most_part =
     0.99; /* … and where it ends: at the greatest rate queues never end */
-static const double switch_gain = 0.05; /* a switch must save this part of the latency */
+/* A switch must save this part of the latency: the first with which there are not too many members. */
+static const double switch_gains[] = {0.05, 0.1, 0.2, 0.4};
 
 static enum mly_status no_memory(struct mly_error *err)
 {
@@ -62,7 +67,8 @@ struct kept {
     double max_rate_per_s;
 };
 
-static bool may_stay(mly_plan *const *ways, uint32_t count, uint32_t way, double rate_per_s)
+static bool may_stay(mly_plan *const *ways, uint32_t count, uint32_t way, double rate_per_s,
+                     double switch_gain)
 {
     const uint32_t best = best_at(ways, count, rate_per_s);
     return best == MLY_NO_INDEX ||
@@ -70,7 +76,8 @@ static bool may_stay(mly_plan *const *ways, uint32_t count, uint32_t way, double
                (1 + switch_gain) * mly__way_latency_ns(ways[best], rate_per_s);
 }
 
-static uint32_t walk(mly_plan *const *ways, uint32_t count, struct kept kept[MLY__PLAN_FAMILY_MAX])
+static uint32_t walk(mly_plan *const *ways, uint32_t count, double switch_gain,
+                     struct kept kept[MLY__PLAN_FAMILY_MAX])
 {
     double greatest = 0;
     uint32_t members = 0;
@@ -82,23 +89,22 @@ static uint32_t walk(mly_plan *const *ways, uint32_t count, struct kept kept[MLY
     const double ratio = pow(most_part / least_part, 1.0 / STEPS);
     double before = greatest * least_part;
     uint32_t way = best_at(ways, count, before);
-    for (int step = 1; step <= STEPS && members + 1 < MLY__PLAN_FAMILY_MAX; step++) {
+    for (int step = 1; step <= STEPS; step++) {
         const double rate = greatest * least_part * pow(ratio, step);
-        if (may_stay(ways, count, way, rate)) {
-            before = rate;
-            continue;
+        while (members + 1 < MLY__PLAN_FAMILY_MAX &&
+               !may_stay(ways, count, way, rate, switch_gain)) {
+            double low = before, high = rate;
+            for (int i = 0; i < BISECTIONS; i++) {
+                const double middle = (low + high) / 2;
+                if (may_stay(ways, count, way, middle, switch_gain))
+                    low = middle;
+                else
+                    high = middle;
+            }
+            kept[members++] = (struct kept){.way = way, .max_rate_per_s = low};
+            way = best_at(ways, count, high);
+            before = high;
         }
-        double low = before, high = rate;
-        for (int i = 0; i < BISECTIONS; i++) {
-            const double middle = (low + high) / 2;
-            if (may_stay(ways, count, way, middle))
-                low = middle;
-            else
-                high = middle;
-        }
-        const uint32_t next = best_at(ways, count, high);
-        kept[members++] = (struct kept){.way = way, .max_rate_per_s = low};
-        way = next;
         before = rate;
     }
     kept[members++] =
@@ -295,7 +301,9 @@ enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan 
 {
     struct kept kept[MLY__PLAN_FAMILY_MAX];
     mly_plan *family = NULL;
-    const uint32_t members = walk(ways, count, kept);
+    uint32_t members = UINT32_MAX;
+    for (size_t i = 0; members > MEMBERS_WANTED && i < MLY__COUNT(switch_gains); i++)
+        members = walk(ways, count, switch_gains[i], kept);
     if (!members)
         return mly_error_set(err, MLY_E_NOT_FOUND,
                              "no way of running the model can be predicted, so there is no family");

@@ -248,7 +248,7 @@ enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request
 
 /*
  * The family of ways that are best from the least rates of arrivals to the most that the processors can
- * take, each better than any other in its range by more than 5 % or kept from the range below: whole
+ * take; each is within 5 % of the best in its range (up to 40 %, where there would be more than 6): whole
  * models, divisions between two kinds of processors (each within the next), pipelines, at several batch
  * sizes (or the request's), by their latency at a rate as queueing predicts it. The plan's own way is
  * the request's objective's: the first member for latency, that for the rate for latency at a rate, else
