@@ -142,7 +142,8 @@ static enum mly_status read_prediction(struct mly_json object, struct mly_predic
                                        struct mly_error *err)
 {
     static const char *const known[] = {
-        "measured", "modelled", "throughput_per_s", "latency_ns", "spread", "memory_bytes", "energy_j", "loaded_latency_ns", NULL};
+        "measured",     "modelled", "throughput_per_s",  "latency_ns", "spread",
+        "memory_bytes", "energy_j", "loaded_latency_ns", NULL};
     struct mly_json value = mly_json_member_opt(object, "prediction");
     const struct {
         const char *key;
@@ -541,8 +542,7 @@ static enum mly_status read_shapes(struct reader *r, struct mly_json root, struc
     char *text = r->plan->shapes;
     struct mly_sizes sizes = {0};
     struct mly_error why;
-    enum mly_status status =
-        read_text(r, root, "shapes", false, text, sizeof r->plan->shapes, err);
+    enum mly_status status = read_text(r, root, "shapes", false, text, sizeof r->plan->shapes, err);
     if (status)
         return status;
     status = mly_sizes_parse(text, &sizes, &why);
@@ -555,11 +555,10 @@ static enum mly_status read_shapes(struct reader *r, struct mly_json root, struc
 static enum mly_status read_plan(const char *name, struct mly_json root, mly_plan **out,
                                  struct mly_error *err)
 {
-    static const char *const known[] = {"motley_plan", "model",      "host",      "runtime",
-                                        "planner",     "objective",  "why",       "prediction",
-                                        "batch",       "ladder",     "in_flight", "segments",
-                                        "processors",  "candidates", "family",    "rate_per_s", "note",
-                                        "shapes",      NULL};
+    static const char *const known[] = {
+        "motley_plan", "model",      "host",   "runtime",   "planner",  "objective",  "why",
+        "prediction",  "batch",      "ladder", "in_flight", "segments", "processors", "candidates",
+        "family",      "rate_per_s", "note",   "shapes",    NULL};
     struct reader r = {.name = name};
     enum mly_status status = check_version(name, root, err);
     if (!status)
@@ -585,8 +584,8 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
     if (!status)
         status = read_copy(&r, root, "note", &plan->note, err);
     if (!status && mly_json_member_opt(root, "rate_per_s").impl)
-        status = mly_json_number(root, "rate_per_s", 0, MLY__PLAN_NUMBER_MAX, &plan->rate_per_s,
-                                 err);
+        status =
+            mly_json_number(root, "rate_per_s", 0, MLY__PLAN_NUMBER_MAX, &plan->rate_per_s, err);
     if (!status)
         status = read_prediction(root, &plan->prediction, err);
     if (!status)
