@@ -365,7 +365,7 @@ static void set_shares(mly_plan *plan, uint32_t first, uint32_t second)
 {
     struct mly_plan_segment *segment = &plan->segments[0];
     mly_free(segment->shares);
-    segment->shares = mly_alloc_array(segment->processor_count, sizeof *segment->shares);
+    segment->shares = mly_alloc_array(2, sizeof *segment->shares);
     assert_non_null(segment->shares);
     segment->shares[0] = first;
     segment->shares[1] = second;
