@@ -142,6 +142,7 @@ static void wait_for_all(struct sender *s)
     void *item;
     while (s->in_flight > 0 && mly_queue_pop(s->finished, 1, MLY_QUEUE_FOREVER, &item) == MLY_OK)
         take(s, item);
+    mly_engine_drain(s->engine); /* the last note_done has returned, and left the queue alone */
 }
 
 static struct mly_measure_open_times times_of(const struct mly_histogram *h)
