@@ -128,8 +128,7 @@ static enum mly_status refuse(const mly_modelled *modelled, uint32_t node, struc
     return mly_error_set(err, MLY_E_UNSUPPORTED,
                          "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s",
                          modelled->device->name, modelled->graph->nodes[node].label,
-                         modelled->graph->nodes[node].op_type,
-                         modelled->nodes[node].macs > 0 ? " of two computed tensors" : "");
+                         modelled->graph->nodes[node].op_type, modelled->nodes[node].why);
 }
 
 static enum mly_status list_layers(const struct mly__modelled_segment *segment,

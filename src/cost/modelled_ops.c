@@ -100,7 +100,11 @@ static void describe_matrix(mly_modelled *modelled, const struct mly_graph_node 
     uint32_t weights = weights_of(modelled, node, shapes);
     uint32_t result = node->output_count > 0 ? node->outputs[0] : MLY_NO_INDEX;
     out->kind = MLY__MODELLED_OTHER;
-    out->supported = out->supported && weights != MLY_NO_INDEX;
+    if (weights == MLY_NO_INDEX)
+        out->why = " of two computed tensors";
+    else if (shapes[weights].rank > 4)
+        out->why = " over three dimensions";
+    out->supported = out->supported && !*out->why;
     if (weights == MLY_NO_INDEX || result == MLY_NO_INDEX || out->macs <= 0)
         return;
     out->kind = MLY__MODELLED_MATRIX;
@@ -164,6 +168,7 @@ static void describe_node(mly_modelled *modelled, const struct mly_shape *shapes
     mly_graph_node_work(modelled->graph, shapes, index, &work);
     out->kind = kinds[row->class];
     out->supported = row->on_edgetpu == YES;
+    out->why = "";
     out->moves = row->class == MOVE;
     out->dtype = arithmetic_of(modelled, node);
     out->macs = work.macs;

@@ -19,6 +19,7 @@ enum mly__modelled_kind {
 struct mly__modelled_node {
     enum mly__modelled_kind kind;
     bool supported;       /* by an Edge TPU */
+    const char *why;      /* not, where the operator alone does not say it: " of …"; else "" */
     bool moves;           /* only puts tensors together or apart */
     bool is_convolution;  /* of MLY__MODELLED_MATRIX */
     enum mly_dtype dtype; /* of its arithmetic */

@@ -224,6 +224,13 @@ static void an_edge_tpu_names_what_it_cannot_compute(void **state)
     mly_modelled_destroy(modelled);
     mly_model_destroy(model);
 
+    model = zoo("c3d");
+    modelled = modelled_on(device("edgetpu-usb3"), model, 1);
+    expect_error(mly_modelled_segment(modelled, NULL, 0, &out, &err), MLY_E_UNSUPPORTED, err,
+                 "the Edge TPU has no Conv over three dimensions");
+    mly_modelled_destroy(modelled);
+    mly_model_destroy(model);
+
     struct wire g = {0};
     wire_put(&g, GRAPH_NODE, onnx_node("MatMul", "product", "a b", "y"));
     wire_text(&g, 2, "product");
