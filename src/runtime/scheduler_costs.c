@@ -34,6 +34,7 @@ static void find_middle(struct mly__cost *cost)
         sorted[at] = cost->runs_ns[i];
     }
     cost->middle_ns = n == 0 ? 0 : n < SURE ? sorted[0] : sorted[(n - 1) / 2];
+    cost->spread_ns = n < MLY__COST_RUNS ? 0 : sorted[n - 2] - sorted[1];
 }
 
 static void expect(struct mly__group *group, uint32_t row)
@@ -116,6 +117,7 @@ static void seed(struct mly__group *group, uint32_t index)
             for (uint32_t i = 0; i < MLY__COST_RUNS; i++)
                 cost->runs_ns[i] *= (float)scale;
             cost->middle_ns *= (float)scale;
+            cost->spread_ns *= (float)scale;
         }
         expect(group, row);
     }

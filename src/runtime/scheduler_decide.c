@@ -15,7 +15,9 @@
  *      last (its caches are warm, the others stay asleep).
  *   3. If that one is idle, this is the decision. If it is busy, the task is counted there, and the
  *      next one is looked at.
- *   4. When a task waits for a busy processor although an idle one could take it, `review` is when
+ *   4. But if an idle one could take it, and would end it later by no more than runs on the two vary,
+ *      it does: what is gained by waiting must be more than noise.
+ *   5. When a task waits for a busy processor although an idle one could take it, `review` is when
  *      it would have been better not to have waited.
  *
  * The other policies give a lane's first task to one of its idle processors, by the same ties
@@ -213,48 +215,87 @@ static struct choice place(const mly_scheduler *s, const struct mly__group *g,
     return choose(s, g, task);
 }
 
-/*
- * (4) A task waits for a busy processor: the best idle one wins when the busy one's task is late by
- * what was to be gained. False if no idle one may run it.
- */
-static bool plan_review(mly_scheduler *s, const struct mly__group *g,
-                        const struct mly_schedule_task *task, const struct choice *choice)
+/* Of the idle processors that where the task would end first. */
+static struct choice find_idle(const mly_scheduler *s, const struct mly__group *g,
+                               const struct mly_schedule_task *task)
 {
-    const struct mly__processor *busy = &s->processors[choice->processor];
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
-    int64_t idle_ns = MLY__NEVER_NS;
+    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
     for (uint32_t p = 0; p < g->stride; p++) {
-        bool may =
-            mly__is_open(&s->processors[p]) && (!task->avoid || mly__health_may_retry(s, task, p));
-        int64_t ns = may ? finish_ns(s, task, cost_ns, p) : idle_ns;
-        idle_ns = ns < idle_ns ? ns : idle_ns;
+        if (!mly__is_open(&s->processors[p]))
+            continue;
+        int64_t ns = finish_ns(s, task, cost_ns, p);
+        if (ns < choice.finish_ns && (!task->avoid || mly__health_may_retry(s, task, p)))
+            choice = (struct choice){p, ns};
     }
-    if (idle_ns >= MLY__NEVER_NS || task->only)
-        return false;
-    int64_t at_ns = s->now_ns + (idle_ns - choice->finish_ns);
-    if (busy->ends_ns > s->now_ns)
-        at_ns = busy->ends_ns + (busy->ends_ns - s->now_ns) + (idle_ns - choice->finish_ns);
-    s->review_ns = at_ns;
-    return true;
+    return choice;
+}
+
+/* What find_idle found of tasks that are alike; a decision changes nothing about it. */
+struct idle_cache {
+    const struct mly__group *group;
+    uint32_t row;
+    struct choice choice;
+};
+enum { IDLE_CACHES = 16 };
+
+static struct choice find_idle_quickly(const mly_scheduler *s, const struct mly__group *g,
+                                       const struct mly_schedule_task *task,
+                                       struct idle_cache *caches)
+{
+    struct choice none = {MLY_NO_INDEX, MLY__NEVER_NS};
+    if (has_only(s, g, task))
+        return none;
+    if (task->avoid || task->move_ns)
+        return find_idle(s, g, task);
+    struct idle_cache *cache = &caches[task->row / MLY__BATCH_SIZES % IDLE_CACHES];
+    if (cache->group != g || cache->row != task->row)
+        *cache = (struct idle_cache){g, task->row, find_idle(s, g, task)};
+    return cache->choice;
+}
+
+/* (4) How much runs on these two vary: by less than that none is sooner. */
+static int64_t doubt_ns(const struct mly__group *g, const struct mly_schedule_task *task,
+                        uint32_t a, uint32_t b)
+{
+    const struct mly__cost *costs = g->costs + (size_t)task->row * g->stride;
+    return (int64_t)(costs[a].spread_ns + costs[b].spread_ns);
+}
+
+/* (5) The idle one wins when the busy one's task is late by what was to be gained. */
+static int64_t review_at(const mly_scheduler *s, const struct choice *busy,
+                         const struct choice *idle)
+{
+    int64_t gain_ns = idle->finish_ns - busy->finish_ns, now_ns = s->now_ns;
+    int64_t ends_ns = s->processors[busy->processor].ends_ns;
+    return ends_ns > now_ns ? ends_ns + (ends_ns - now_ns) + gain_ns : now_ns + gain_ns;
 }
 
 static bool decide_earliest(mly_scheduler *s, struct mly_schedule_task **task, uint32_t *processor)
 {
+    struct idle_cache caches[IDLE_CACHES] = {{.group = NULL}};
     struct mly__group *g = NULL;
     struct mly_schedule_task *t;
-    bool reviewed = false;
     foresee(s);
     while ((t = look_at_next(s, &g))) {
         struct choice choice = place(s, g, t);
         if (choice.processor == MLY_NO_INDEX)
             continue;
+        if (!mly__is_open(&s->processors[choice.processor])) {
+            struct choice idle = find_idle_quickly(s, g, t, caches);
+            if (idle.processor != MLY_NO_INDEX &&
+                idle.finish_ns - choice.finish_ns <=
+                    doubt_ns(g, t, choice.processor, idle.processor))
+                choice = idle; /* (4) */
+            else if (idle.processor != MLY_NO_INDEX && s->review_ns == INT64_MAX)
+                s->review_ns = review_at(s, &choice, &idle); /* the first has the most to gain */
+        }
         if (mly__is_open(&s->processors[choice.processor])) { /* (3) */
             *task = t;
             *processor = choice.processor;
             assign(s, g, t, choice.processor);
             return true;
         }
-        reviewed = reviewed || plan_review(s, g, t, &choice); /* the first has the most to gain */
         g->scratch += share(g, task_cost_ns(g, t, choice.processor));
         s->available_ns[choice.processor] = choice.finish_ns;
     }

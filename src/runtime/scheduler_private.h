@@ -18,6 +18,7 @@
 struct mly__cost {
     float runs_ns[MLY__COST_RUNS]; /* ring */
     float middle_ns;               /* what they say; 0: unknown */
+    float spread_ns;               /* between the second and the fourth of five; else 0 */
     uint8_t count, next;
     uint64_t seen; /* the row's count of runs when this processor was last heard of */
 };

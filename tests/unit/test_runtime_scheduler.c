@@ -299,6 +299,25 @@ static void who_was_slow_is_tried_again_after_long(void **state)
     mly_scheduler_destroy(s);
 }
 
+static void what_is_gained_by_waiting_must_be_more_than_noise(void **state)
+{
+    (void)state;
+    const struct mly_schedule_eligible eligible[] = {{p01, 2}};
+    for (int noisy = 0; noisy < 2; noisy++) {
+        mly_scheduler *s = make(MLY_SCHEDULE_EARLIEST, 2, eligible, 1);
+        for (int i = 0; i < 10; i++) {
+            run(s, 0, 0, 100 + (noisy ? i % 5 * 20 - 40 : 0)); /* 60 to 140 */
+            run(s, 1, 0, 230);
+        }
+        struct mly_schedule_task a = task(1, 0), b = task(2, 0);
+        mly_scheduler_push(s, &a);
+        mly_scheduler_push(s, &b);
+        expect_at(s, 0, &a, 0);
+        expect_at(s, 0, noisy ? &b : NULL, 1); /* 200 there, 230 here */
+        mly_scheduler_destroy(s);
+    }
+}
+
 static void batch_sizes_have_costs_of_their_own(void **state)
 {
     (void)state;
@@ -786,6 +805,7 @@ int main(void)
         cmocka_unit_test(a_lasting_change_is_believed_after_three_runs),
         cmocka_unit_test(a_first_run_that_stalled_shuts_no_processor_out),
         cmocka_unit_test(who_was_slow_is_tried_again_after_long),
+        cmocka_unit_test(what_is_gained_by_waiting_must_be_more_than_noise),
         cmocka_unit_test(batch_sizes_have_costs_of_their_own),
         cmocka_unit_test(priority_then_age_and_the_late_ones_last),
         cmocka_unit_test(groups_share_by_weight),
