@@ -82,7 +82,13 @@ static void print_models(const mly_cost_table *costs)
     qsort(entries, kept, sizeof *entries, compare_entries);
     struct cli_table table;
     char number[CLI_NUMBER_BYTES];
-    cli_table_init(&table, "configuration|>batch|>samples/s|>batch time|>p10|>p90|>private memory");
+    bool has_energy = false;
+    for (size_t i = 0; i < kept; i++)
+        has_energy = has_energy || entries[i]->energy_j > 0;
+    cli_table_init(&table, has_energy ? "configuration|>batch|>samples/s|>batch time|>p10|>p90|"
+                                        ">private memory|>mJ per sample"
+                                      : "configuration|>batch|>samples/s|>batch time|>p10|>p90|"
+                                        ">private memory");
     for (size_t i = 0; i < kept; i++) {
         char text[96];
         describe(&entries[i]->config, text, sizeof text);
@@ -95,6 +101,10 @@ static void print_models(const mly_cost_table *costs)
         cli_table_cell(&table, "%s",
                        entries[i]->memory_bytes > 0 ? cli_bytes(entries[i]->memory_bytes, number)
                                                     : "-");
+        if (has_energy && entries[i]->energy_j > 0)
+            cli_table_cell(&table, "%.4g", entries[i]->energy_j / entries[i]->config.batch * 1e3);
+        else if (has_energy)
+            cli_table_cell(&table, "-");
     }
     cli_table_print(&table, stdout);
     cli_table_fini(&table);

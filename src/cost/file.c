@@ -32,6 +32,8 @@ static enum mly_status format_entry(const struct mly_cost_entry *entry, struct m
     mly_json_put_number(&writer, "throughput_per_s", entry->throughput_per_s);
     mly_json_put_number(&writer, "throughput_spread", entry->throughput_spread);
     mly_json_put_number(&writer, "memory_bytes", entry->memory_bytes);
+    if (entry->energy_j > 0)
+        mly_json_put_number(&writer, "energy_j", entry->energy_j);
     mly_json_put_int(&writer, "samples", (int64_t)entry->samples);
     mly_json_end_object(&writer);
 
@@ -292,6 +294,7 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
         "median_ns",
         "p90_ns",
         "memory_bytes",
+        "energy_j",
         "throughput_spread",
         "samples",
         NULL,
@@ -319,6 +322,8 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
     for (size_t i = 0; !status && i < sizeof numbers / sizeof *numbers; i++)
         status =
             mly_json_number(object, numbers[i].key, 0, MLY__COST_NUMBER_MAX, numbers[i].out, err);
+    if (!status && mly_json_member_opt(object, "energy_j").impl)
+        status = mly_json_number(object, "energy_j", 0, MLY__COST_NUMBER_MAX, &entry.energy_j, err);
     if (!status)
         status = mly_json_int(object, "samples", 0, INT64_MAX, &samples, err);
     if (status)

@@ -339,6 +339,7 @@ static enum mly_status check_entry(const struct mly_cost_entry *entry, struct ml
         {"throughput_per_s", entry->throughput_per_s},
         {"throughput_spread", entry->throughput_spread},
         {"memory_bytes", entry->memory_bytes},
+        {"energy_j", entry->energy_j},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!(numbers[i].value >= 0 && numbers[i].value <= MLY__COST_NUMBER_MAX))

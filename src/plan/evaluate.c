@@ -95,6 +95,7 @@ struct mly_prediction mly__plan_predict_whole(const struct mly_cost_entry *entry
         .throughput_per_s = entry->throughput_per_s,
         .latency_ns = entry->median_ns,
         .spread = entry->throughput_spread,
+        .energy_j = entry->energy_j / entry->config.batch,
     };
     if (prediction.throughput_per_s <= 0 && entry->median_ns > 0)
         prediction.throughput_per_s = 1e9 * groups * entry->config.batch / entry->median_ns;
@@ -153,6 +154,7 @@ static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *mod
             sum.modelled = sum.modelled || one.modelled;
             sum.throughput_per_s += one.throughput_per_s;
             sum.spread = fmax(sum.spread, one.spread);
+            sum.energy_j = 0; /* each was measured with the box idle otherwise */
         }
         weighted_latency += one.latency_ns * one.throughput_per_s;
     }

@@ -286,9 +286,16 @@ static enum mly_status round_cell(struct profiler *p, struct cell *cell, int64_t
     enum mly_status status = report_cell(p, cell, text, err);
     if (status != MLY_OK)
         return status;
+    const uint64_t before = cell->times.added;
+    mly_meter *meter = profile_energy_begin(&p->energy);
     status = run_cell(p, cell, slice_ns, &throughput, &cell->times, err);
+    const double energy_j = profile_energy_end(&p->energy, meter);
     if (status == MLY_OK)
         status = samples_add(&cell->rounds, throughput, err);
+    if (energy_j > 0) {
+        cell->energy_j += energy_j;
+        cell->energy_runs += cell->times.added - before;
+    }
     settle(p, cell);
     if (status != MLY_OK)
         return status == MLY_E_CANCELLED ? status

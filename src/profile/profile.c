@@ -288,6 +288,12 @@ static void close_crews(struct profiler *p)
 
 /* --- 5. the table --- */
 
+/* 0: not known. */
+static double energy_per_run(const struct cell *cell)
+{
+    return cell->energy_runs > 0 ? cell->energy_j / (double)cell->energy_runs : 0;
+}
+
 static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
                                   struct mly_error *err)
 {
@@ -302,6 +308,7 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
                                    .throughput_per_s = rounds.median,
                                    .throughput_spread = rounds.relative_spread,
                                    .memory_bytes = cell->memory_bytes,
+                                   .energy_j = energy_per_run(cell),
                                    .samples = cell->times.added};
     entry.config.batch = p->batches[cell->batch];
     /*
@@ -330,6 +337,7 @@ static enum mly_status measure_models(struct profiler *p, struct mly_error *err)
     enum mly_status status = measure_noise(p, err);
     if (status == MLY_OK)
         status = open_crews(p, err);
+    profile_energy_open(p->machine, &p->energy);
     p->start_ns = mly_now_ns(); /* opening does not count */
     if (status == MLY_OK)
         status = profiler_measure(p, err);
@@ -365,6 +373,7 @@ static enum mly_status measure_nodes(struct profiler *p, struct mly_error *err)
 static void fini(struct profiler *p)
 {
     close_crews(p);
+    profile_energy_close(&p->energy);
     for (uint32_t i = 0; p->cells && i < p->configs.count * p->batch_count; i++) {
         samples_fini(&p->cells[i].rounds);
         samples_fini(&p->cells[i].times);

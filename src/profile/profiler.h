@@ -8,6 +8,8 @@
 #include "profile/inputs.h"
 #include "profile/profile.h"
 
+#include "energy.h"
+
 enum { PROFILE_BATCHES_MAX = 64 };
 
 /* The back end where the caller names none. */
@@ -29,6 +31,8 @@ struct cell {
     double run_ns;        /* median time of one run so far */
     double memory_bytes;
     double throughput; /* median over rounds so far */
+    double energy_j;   /* of so many runs */
+    uint64_t energy_runs;
     struct samples rounds, times;
 };
 
@@ -53,6 +57,7 @@ struct profiler {
     bool fill_known;    /* some run worked with it */
     struct cell *cells; /* by ascending batch */
     uint32_t cell_count;
+    struct profile_energy energy;
     int64_t start_ns, expected_ns; /* of measuring: when, and how long it should take */
     int64_t budget_ns;
     double fraction; /* told last; never falls */

@@ -106,7 +106,7 @@ static void assert_tables_equal(mly_cost_table *a, mly_cost_table *b)
         assert_true(x->p10_ns == y->p10_ns && x->median_ns == y->median_ns &&
                     x->p90_ns == y->p90_ns && x->throughput_per_s == y->throughput_per_s &&
                     x->throughput_spread == y->throughput_spread &&
-                    x->memory_bytes == y->memory_bytes);
+                    x->memory_bytes == y->memory_bytes && x->energy_j == y->energy_j);
         assert_true(x->samples == y->samples);
     }
 }
@@ -120,12 +120,23 @@ static char *saved_text(const mly_cost_table *table, size_t *length)
     return text;
 }
 
+/* What is left out where it is not known. */
+static void give_energy(mly_cost_table *table)
+{
+    for (size_t i = 0; i < mly_cost_table_count(table); i += 2) {
+        struct mly_cost_entry entry = *mly_cost_table_at(table, i);
+        entry.energy_j = 0.1 * (double)(i + 1);
+        assert_int_equal(mly_cost_table_put(table, &entry, NULL), MLY_OK);
+    }
+}
+
 static void a_round_trip_loses_nothing(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 4; seed++) {
         mly_cost_table *table = random_table(seed, seed * 150), *back;
         size_t length, again_length;
+        give_energy(table);
         char *text = saved_text(table, &length), *again;
         struct mly_error err;
         if (mly_cost_table_parse("x", text, length, &back, &err))
@@ -226,6 +237,7 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"4.5", "-4.5", "entries[0].throughput_per_s", MLY_E_FORMAT},
         {"5.5", "\"5.5\"", "entries[0].throughput_spread", MLY_E_FORMAT},
         {"6.5", "-6.5", "entries[0].memory_bytes", MLY_E_FORMAT},
+        {"6.5", "6.5, \"energy_j\": -1", "entries[0].energy_j", MLY_E_FORMAT},
         {": 7", ": -7", "entries[0].samples", MLY_E_FORMAT},
         {": 7}]", ": 7}, 5]", "entries[1]", MLY_E_FORMAT},
         {": 7}]}", ": 7}]", "costs.json:", MLY_E_FORMAT},

@@ -270,6 +270,7 @@ static void wrong_values_are_refused_and_named(void **state)
         {offsetof(struct mly_cost_entry, throughput_per_s), -0.5, "throughput_per_s"},
         {offsetof(struct mly_cost_entry, throughput_spread), NAN, "throughput_spread"},
         {offsetof(struct mly_cost_entry, memory_bytes), 2e18, "memory_bytes"},
+        {offsetof(struct mly_cost_entry, energy_j), -1, "energy_j"},
     };
     struct mly_error err;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -44,6 +44,7 @@ struct mly_cost_entry {
     double throughput_per_s;          /* samples per second, all groups together; 0 for nodes */
     double throughput_spread;         /* relative: (p90 - p10) / median over measuring rounds */
     double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */
+    double energy_j;                  /* all that the box took, by run of one group; 0 unknown */
     uint64_t samples;                 /* runs timed */
 };
 
