@@ -296,7 +296,7 @@ static enum mly_status take_winner(struct search *s, mly_plan **out, struct mly_
         order[at] = i;
     }
     const size_t winner = mly__plan_choose(alternatives, s->count, objective);
-    if (winner == s->count)
+    if (winner >= s->count || !s->options[winner].plan)
         return mly_error_set(err, MLY_E_NOT_FOUND, "planner data: no split can be predicted");
     mly_plan *plan = s->options[winner].plan;
     enum mly_status status = MLY_OK;

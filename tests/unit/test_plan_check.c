@@ -381,6 +381,8 @@ static void shares_make_the_batch_of_a_whole_model(void **state)
     expect_checked(plan, MLY_E_INVALID, "shares: they sum to 5, but the batch is 4");
     set_shares(plan, 4, 0);
     expect_checked(plan, MLY_E_INVALID, "segments[0].shares[1]: is 0");
+    mly_free(plan->segments[0].shares);
+    plan->segments[0].shares = NULL;
     tiny_cut(plan, (const uint32_t[]){10, 20}, 2);
     set_shares(plan, 3, 1);
     expect_checked(plan, MLY_E_INVALID, "segments[0].shares: a batch is split only");
