@@ -300,7 +300,7 @@ static void print_rows(const struct calibration *calibration)
         cli_table_cell(&table, "%s", cli_time(row->after_ns, text));
         cli_table_cell(&table, "%+.1f %%", error_of(row->after_ns, row->measured_ns));
         print_memory(measurement, row, &table);
-        cli_table_cell(&table, "%s", row->weight < 0.5 ? "counts less: far off the others" : "");
+        cli_table_cell(&table, "%s", row->weight < 0.5 ? "counts less: far off the others" : "-");
     }
     cli_table_print(&table, stdout);
     cli_table_fini(&table);
