@@ -23,6 +23,7 @@ struct run_values {
     const char *objective;
     const char *energy_of;
     const char *executor;
+    const char *policy;
     const char *timeline;
     uint64_t top, count, batch, seed;
     int64_t duration_ns, budget_ns, idle_ns;
@@ -84,6 +85,10 @@ static const struct cli_option run_options[] = {
     {"executor", 0, CLI_TEXT, "NAME",
      "native (default), or starpu, starpu:dmda, starpu:eager, …: StarPU chooses the processors.",
      NULL, offsetof(struct run_values, executor), 0, 0},
+    {"policy", 0, CLI_TEXT, "NAME",
+     "Who gets which batch: earliest-finish (default), pinned, eager, random; of the native "
+     "executor.",
+     "earliest-finish pinned eager random", offsetof(struct run_values, policy), 0, 0},
     {"model", 'm', CLI_FILE, "FILE", "The model of a plan, if it has moved.", NULL,
      offsetof(struct run_values, model), 0, 0},
     {"seed", 0, CLI_COUNT, "N", "Seed of random inputs (default 0).", NULL,
@@ -203,6 +208,7 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
                                                         ? MLY_RESULTS_ALWAYS
                                                         : MLY_RESULTS_WHEN_FAST,
                                          .executor = given->executor,
+                                         .policy = given->policy,
                                          .timeline = run->timeline.timeline};
     status = mly_engine_create(run->model, run->plan, &options, &run->engine, err);
     if (status != MLY_OK)
@@ -492,10 +498,10 @@ static enum mly_status check_options(const struct run_values *given, struct mly_
     if (given->compare && given->energy)
         return mly_error_set(err, MLY_E_INVALID,
                              "--compare measures speed only: run --energy without it");
-    if (given->compare && (given->timeline || given->executor))
+    if (given->compare && (given->timeline || given->executor || given->policy))
         return mly_error_set(err, MLY_E_INVALID,
-                             "--compare runs several engines: run --timeline and --executor "
-                             "without it");
+                             "--compare runs several engines: run --timeline, --executor and "
+                             "--policy without it");
     if (!given->energy && (given->energy_of || given->idle_ns))
         return mly_error_set(err, MLY_E_INVALID, "--energy-of and --idle belong to --energy");
     return run_timeline_check(given->timeline, err);
