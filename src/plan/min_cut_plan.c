@@ -15,7 +15,12 @@
 #include "family.h"
 #include "min_cut.h"
 
-enum { BISECTIONS = 10, PAIRS_MAX = 30 };
+enum {
+    BISECTIONS = 10,
+    BISECTED_MAX = 40000, /* units times flows in all bisections: a second or two */
+    PAIRS_MAX = 30,
+    SWEPT_MAX = 6000 /* units times pairs for which families look at every weight */
+};
 
 struct search {
     const struct mly__problem *problem;
@@ -145,8 +150,11 @@ static enum mly_status balance(struct search *s, const uint32_t classes[2], stru
     const size_t bytes = s->problem->unit_count * sizeof *s->part;
     double low = 0, high = 1; /* weight of the first: the more, the less it is given */
     double least_ns = INFINITY;
+    const uint32_t pairs = s->problem->class_count * (s->problem->class_count - 1);
+    const uint32_t affordable = BISECTED_MAX / (pairs * s->problem->unit_count);
+    const uint32_t most = affordable < BISECTIONS ? affordable : BISECTIONS;
     enum mly_status status = MLY_OK;
-    for (int i = 0; !status && i < BISECTIONS; i++) {
+    for (uint32_t i = 0; !status && i < most; i++) {
         const double middle = (low + high) / 2, weight[2] = {2 * middle, 2 - 2 * middle};
         struct mly__layout_value value;
         double busy[2] = {0, 0};
@@ -229,6 +237,12 @@ enum mly_status mly__min_cut_sweep(const struct mly__problem *problem, struct ml
     struct search s = {.problem = problem, .found = found};
     if (problem->class_count < 2)
         return mly_error_set(err, MLY_E_UNSUPPORTED, "there are no two unlike processors");
+    if (problem->class_count * (problem->class_count - 1) * (uint64_t)problem->unit_count >
+        SWEPT_MAX)
+        return mly_error_set(err, MLY_E_LIMIT,
+                             "%u units are too many to divide between every two of %u kinds of "
+                             "processors at many weights",
+                             problem->unit_count, problem->class_count);
     enum mly_status status = search_init(&s, err);
     for (uint32_t a = 0; !status && a < problem->class_count; a++) {
         for (uint32_t b = 0; !status && b < problem->class_count; b++) {
