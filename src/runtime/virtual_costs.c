@@ -116,10 +116,14 @@ static bool add_measured(const struct table *t, enum mly_cost_scope scope, const
         same.batch = t->request->plan->batch;
         entry = mly_cost_table_find(costs, scope, id, &same);
     }
-    double scale = entry && entry->median_ns > 0 ? ns / entry->median_ns : 0;
+    double p10_ns = ns, p90_ns = ns;
+    if (entry && entry->median_ns > 0) {
+        p10_ns = entry->p10_ns * (ns / entry->median_ns);
+        p90_ns = entry->p90_ns * (ns / entry->median_ns);
+    }
     sum->median_ns += ns;
-    sum->p10_ns += scale > 0 ? entry->p10_ns * scale : ns;
-    sum->p90_ns += scale > 0 ? entry->p90_ns * scale : ns;
+    sum->p10_ns += p10_ns;
+    sum->p90_ns += p90_ns;
     sum->modelled = sum->modelled || (entry && entry->modelled);
     return true;
 }
