@@ -3,6 +3,7 @@
  * refinement, and the least repair against exhaustive search.
  */
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
@@ -227,6 +228,45 @@ static void chains_are_cut_in_the_ratio_that_was_asked_for(void **state)
     }
 }
 
+/* One of several threads that ask METIS at the same time. */
+struct asking {
+    const struct mly__dag *dag;
+    uint32_t part[NODES_MAX];
+    enum mly_status status;
+};
+
+static void *ask(void *user)
+{
+    static const double target[] = {0.4, 0.3, 0.3};
+    struct asking *a = user;
+    struct mly_error err;
+    for (int i = 0; i < 20 && !a->status; i++)
+        a->status = mly__metis_partition(a->dag, 3, target, 0.05, 7, a->part, &err);
+    return NULL;
+}
+
+static void threads_get_the_same_parts(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    struct mly_random random;
+    static struct asking asking[THREADS];
+    pthread_t threads[THREADS];
+    mly_random_init(&random, 14);
+    struct random_dag d = random_dag(&random, NODES_MAX, 3, 12);
+    for (int i = 0; i < THREADS; i++) {
+        asking[i] = (struct asking){.dag = &d.dag};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &asking[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(asking[i].status, MLY_OK);
+        assert_memory_equal(asking[i].part, asking[0].part, sizeof asking[0].part);
+    }
+    random_dag_free(&d);
+}
+
 static void handler(int number)
 {
     (void)number;
@@ -289,6 +329,7 @@ int main(void)
         cmocka_unit_test(parts_are_acyclic_and_refinement_never_worsens),
         cmocka_unit_test(the_same_graph_in_any_unit_gives_the_same_parts),
         cmocka_unit_test(chains_are_cut_in_the_ratio_that_was_asked_for),
+        cmocka_unit_test(threads_get_the_same_parts),
         cmocka_unit_test(signals_are_handled_as_before),
         cmocka_unit_test(memory_that_is_short_is_said),
     };
