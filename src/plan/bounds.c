@@ -8,11 +8,15 @@
  *   1. What every batch needs besides units counts as units too: it starts at least one segment, and the
  *      inputs that a unit is the first to read, and the results that it makes for the host, are copied.
  *   2. The best weights are looked for by steps along the subgradient; every step's bound is valid.
+ *   3. Where all processors are alike and keep weights on their chips, weights beyond the room of all
+ *      chips together are streamed for every batch: the cheapest ones to stream, at least, if weights
+ *      could be cut like sand.
  * Also, one batch's unit is computed on one processor: but with replicas that bounds latency only.
  *
  * Latency. The longest way through the graph, each unit taking the least that any class takes for it,
  * with the start of one segment. (Segments that do not need each other may run at once.)
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -134,6 +138,49 @@ static double best_bound(struct dual *d, double *weight)
     return best;
 }
 
+/* 3. */
+struct streamed {
+    double bytes, ns;
+};
+
+/* What costs most to stream for its size first. */
+static int compare_streamed(const void *a, const void *b)
+{
+    const struct streamed *x = a, *y = b;
+    const double p = x->ns * y->bytes, q = y->ns * x->bytes;
+    return (p < q) - (p > q);
+}
+
+/* Time for streaming, per batch, that no way of keeping weights on all chips avoids. */
+static enum mly_status unavoidable_ns(const struct mly__problem *problem, double *out,
+                                      struct mly_error *err)
+{
+    const struct mly__problem_private *hidden = problem->hidden;
+    const uint32_t count = hidden->layers[0].count;
+    struct mly_modelled_tiles tiles;
+    double room = 0;
+    *out = 0;
+    if (problem->class_count != 1 || !problem->classes[0].exclusive)
+        return MLY_OK;
+    struct streamed *weights = mly_alloc_array((size_t)count + 1, sizeof *weights);
+    if (!weights)
+        return mly__problem_no_memory(err);
+    mly_modelled_tiles_init(hidden->costs[0].modelled, 0, &tiles);
+    for (uint32_t t = 0; t < tiles.count; t++)
+        room += tiles.room_bytes[t] * problem->classes[0].count;
+    for (uint32_t i = 0; i < count; i++)
+        weights[i] = (struct streamed){hidden->layers[0].items[i].bytes,
+                                       hidden->layers[0].items[i].stream_ns};
+    qsort(weights, count, sizeof *weights, compare_streamed);
+    for (uint32_t i = 0; i < count; i++) {
+        const double kept = fmin(room, weights[i].bytes);
+        room -= kept;
+        *out += weights[i].bytes > 0 ? weights[i].ns * (1 - kept / weights[i].bytes) : 0;
+    }
+    mly_free(weights);
+    return MLY_OK;
+}
+
 /* Longest way to the end of every unit. */
 static enum mly_status longest_way(const struct mly__problem *problem, double *out,
                                    struct mly_error *err)
@@ -167,11 +214,15 @@ enum mly_status mly__problem_bounds(const struct mly__problem *problem, struct m
 {
     struct dual dual = {.problem = problem};
     struct mly__bounds bounds = {0};
+    double streaming_ns = 0;
     enum mly_status status = find_times(&dual, err);
+    if (!status)
+        status = unavoidable_ns(problem, &streaming_ns, err);
     if (!status)
         status = longest_way(problem, &bounds.latency_ns, err);
     if (!status) {
-        bounds.bottleneck_ns = best_bound(&dual, bounds.weight);
+        bounds.bottleneck_ns =
+            best_bound(&dual, bounds.weight) + streaming_ns / problem->classes[0].count;
         *out = bounds;
     }
     mly_free(dual.time_ns);

@@ -56,6 +56,16 @@ static int compare_layers(const void *a, const void *b)
     return (x->node > y->node) - (x->node < y->node);
 }
 
+static void find_least_rate(struct mly__problem_private *hidden, uint32_t class_index)
+{
+    double least = INFINITY;
+    for (uint32_t i = 0; i < hidden->layers[class_index].count; i++) {
+        const struct mly__layer *layer = &hidden->layers[class_index].items[i];
+        least = fmin(least, layer->stream_ns / layer->bytes);
+    }
+    hidden->layers[class_index].least_ns_per_byte = isinf(least) ? 0 : least;
+}
+
 enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class_index,
                                     struct mly_error *err)
 {
@@ -84,9 +94,21 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
         if (isfinite(load->time_ns))
             status = find_activations(problem, class_index, u, load, err);
     }
+    find_least_rate(hidden, class_index);
     if (!status && hidden->layers[class_index].count)
         qsort(layers, hidden->layers[class_index].count, sizeof *layers, compare_layers);
     return status;
+}
+
+/* Is the set beyond the limit by what must be streamed at least? */
+static bool is_too_slow(const struct mly__problem *problem, uint32_t class_index,
+                        const struct mly__parts *parts, double room)
+{
+    const double beyond = parts->sum.weight_bytes - room;
+    return parts->limit_ns > 0 && beyond > 0 &&
+           problem->classes[class_index].segment_ns + parts->sum.time_ns +
+                   beyond * problem->hidden->layers[class_index].least_ns_per_byte >
+               parts->limit_ns;
 }
 
 struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t class_index,
@@ -104,14 +126,34 @@ struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t 
         return extra;
     }
     struct mly_modelled_tiles tiles;
+    double room = 0;
     mly_modelled_tiles_init(hidden->costs[class_index].modelled, parts->input_bytes, &tiles);
+    for (uint32_t t = 0; t < tiles.count; t++)
+        room += tiles.room_bytes[t];
     const struct mly__layer *layers = hidden->layers[class_index].items;
+    if (is_too_slow(problem, class_index, parts, room)) {
+        extra.ns = INFINITY;
+        return extra;
+    }
+    double rest = weights; /* of which it is not known yet whether they find room */
     for (uint32_t i = 0; i < hidden->layers[class_index].count; i++) {
-        if (!parts->has(parts->user, layers[i].unit) ||
-            mly_modelled_tiles_place(&tiles, layers[i].bytes, layers[i].pieces))
+        if (!parts->has(parts->user, layers[i].unit))
             continue;
+        /* The largest pieces come first: where every tile keeps room for one, all the rest find room. */
+        if (rest + tiles.count * (layers[i].bytes / layers[i].pieces) <= room)
+            break;
+        rest -= layers[i].bytes;
+        if (layers[i].bytes <= room &&
+            mly_modelled_tiles_place(&tiles, layers[i].bytes, layers[i].pieces)) {
+            room -= layers[i].bytes;
+            continue;
+        }
         extra.off_chip_bytes += layers[i].bytes;
         extra.ns += layers[i].stream_ns;
+        if (parts->limit_ns > 0 && parts->sum.time_ns + extra.ns > parts->limit_ns) {
+            extra.ns = INFINITY;
+            return extra;
+        }
     }
     if (extra.off_chip_bytes > 0)
         extra.ns += fixed->stream_ns;

@@ -226,6 +226,7 @@ struct mly__parts {
     struct mly__load sum;
     bool refused; /* a unit of it cannot be computed */
     double input_bytes, output_bytes;
+    double limit_ns; /* slower sets are of no interest: their time may be infinite; 0: no limit */
     bool (*has)(const void *user, uint32_t unit); /* is the unit in the set? */
     const void *user;
 };

@@ -39,6 +39,7 @@ struct mly__problem_private {
     struct {
         struct mly__layer *items; /* in the order in which room is sought for them */
         uint32_t count;
+        double least_ns_per_byte; /* of streaming any of them */
     } layers[MLY__CLASSES_MAX];
 };
 

@@ -286,13 +286,16 @@ static bool is_refused(const struct stage *stage, uint32_t class)
     return s->refused[row + stage->large] != s->refused[row + stage->small];
 }
 
-static void stage_cost(const struct stage *stage, uint32_t class, struct mly__segment_cost *out)
+/* limit_ns: what takes longer may be said to take for ever. */
+static void stage_cost(const struct stage *stage, uint32_t class, double limit_ns,
+                       struct mly__segment_cost *out)
 {
     const struct mly__problem *problem = stage->search->problem;
     const bool elements = problem->classes[class].counts_elements;
     const struct mly__parts parts = {
         .sum = stage_load(stage, class),
         .refused = is_refused(stage, class),
+        .limit_ns = isfinite(limit_ns) ? limit_ns : 0,
         .input_bytes = elements ? stage->input_elements : stage->input_bytes,
         .output_bytes = elements ? stage->output_elements : stage->output_bytes,
         .has = in_stage,
@@ -362,13 +365,16 @@ static void extend_throughput(struct search *s, struct stage *stage)
 {
     const struct vectors *v = &s->vectors;
     const double share = s->share[stage->large] - s->share[stage->small];
+    /* Processors of one class must be fast enough by themselves; among others a slow one may help. */
+    const double limit_ns =
+        s->problem->class_count == 1 ? s->bound * s->problem->classes[0].count : INFINITY;
     double periods[MLY__CLASSES_MAX] = {0};
     if (!may_do(stage, s->bound))
         return;
     find_border(stage);
     for (uint32_t c = 0; c < s->problem->class_count; c++) {
         struct mly__segment_cost cost;
-        stage_cost(stage, c, &cost);
+        stage_cost(stage, c, limit_ns, &cost);
         periods[c] = fmax(mly__stage_period_ns(&s->problem->classes[c], &cost), 1e-9);
     }
     for (uint32_t used = 1; used < v->count; used++) {
@@ -399,7 +405,7 @@ static void extend_sum(struct search *s, struct stage *stage)
     find_border(stage);
     for (uint32_t c = 0; c < s->problem->class_count; c++) {
         struct mly__segment_cost cost;
-        stage_cost(stage, c, &cost);
+        stage_cost(stage, c, INFINITY, &cost);
         const double value = sum_value(s, c, &cost);
         const uint32_t used = v->radix[c] > 1 ? v->step[c] : 0;
         if (isinf(value))
