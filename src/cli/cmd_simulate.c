@@ -128,6 +128,7 @@ static enum mly_status run_once(const struct simulate *s, const struct simulated
     const struct simulate_values *given = s->given;
     struct mly_virtual_options options = {.flow = &plan->flow,
                                           .costs = plan->costs,
+                                          .batch = plan->batch,
                                           .policy = s->policy,
                                           .queue_capacity = (uint32_t)given->queue,
                                           .arrivals = arrivals,

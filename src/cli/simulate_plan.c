@@ -176,11 +176,6 @@ enum mly_status simulate_open_plan(struct simulate *s, const char *devices,
     }
     if (status == MLY_OK)
         status = mly_flow_init(s->model, out->plan, true, &out->flow, err);
-    if (status == MLY_OK && out->flow.segments[0].shares)
-        status =
-            mly_error_set(err, MLY_E_UNSUPPORTED,
-                          "this plan splits each batch over its processors: such plans are run, "
-                          "not simulated");
     if (status != MLY_OK)
         simulated_plan_fini(out);
     return status;

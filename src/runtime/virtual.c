@@ -428,6 +428,8 @@ static enum mly_status check(const struct mly_virtual_options *o, uint32_t capac
         return mly_error_set(err, MLY_E_INVALID, "a simulation needs a duration or a count");
     if (o->duration_ns > 0 && o->warm_up_ns >= o->duration_ns)
         return mly_error_set(err, MLY_E_INVALID, "the warm-up is not shorter than the duration");
+    if (flow->segments[0].shares && o->batch == 0)
+        return mly_error_set(err, MLY_E_INVALID, "batches that are split need a size");
     if (closed && (o->arrivals->in_flight == 0 || o->arrivals->in_flight > capacity))
         return mly_error_set(err, MLY_E_INVALID,
                              "%" PRIu32 " requests in flight are not between 1 and the %" PRIu32
@@ -489,6 +491,8 @@ static enum mly_status allocate(struct run *run, uint32_t capacity, struct mly_e
     if (!result->processors || !result->stages || !run->heap || !run->processors || !run->stages ||
         !run->producers || !run->inputs || !run->garbage || !run->latency || !run->queue)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a simulation");
+    if (flow->segments[0].shares) /* the core divides its rows */
+        run->inputs[0].shape = (struct mly_shape){.rank = 1, .dims = {run->options->batch}};
     list_producers(run);
     enum mly_status status =
         mly__services_init(&run->services, run->options->costs,

@@ -6,6 +6,8 @@
  *   2. A measured one, by the rules of mly_plan_evaluate: the entry of the whole model where it is one
  *      segment, else of the segment, else the sum of its nodes', each as measured with all processors
  *      at work that are run alike. Tensors stay in the host's memory: nothing is copied.
+ *
+ * Where the plan splits batches over processors, each costs what its rows do.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -19,25 +21,26 @@
 struct table {
     const struct mly_virtual_cost_request *request;
     struct mly_virtual_cost *costs;
-    mly_modelled **modelled; /* [processors]; one of each kind has it */
+    mly_modelled **modelled; /* [processors]; the first of each kind and number of rows has it */
+    uint32_t *rows;          /* [processors] samples of a task there */
     bool *has_work;          /* [processors] */
     struct mly_error *err;
 };
 
 /* --- 1 --- */
 
-/* The table of a processor's kind, which is kept with the first processor of that kind. */
+/* The table of a processor's kind and rows, which is kept with the first processor of these. */
 static enum mly_status get_modelled(struct table *t, uint32_t processor, mly_modelled **out)
 {
     const mly_plan *plan = t->request->plan;
     const char *kind = plan->processors[processor].kind;
     uint32_t first = 0;
-    while (strcmp(plan->processors[first].kind, kind) != 0)
+    while (strcmp(plan->processors[first].kind, kind) != 0 || t->rows[first] != t->rows[processor])
         first++;
     enum mly_status status = MLY_OK;
     if (!t->modelled[first])
         status = mly_modelled_create(mly_device_model_find(kind), t->request->model,
-                                     t->request->batch, t->request->bindings,
+                                     t->rows[processor], t->request->bindings,
                                      t->request->binding_count, &t->modelled[first], t->err);
     if (status != MLY_OK)
         return mly_error_prefix(t->err, status, "%s (modelled)", kind);
@@ -153,7 +156,7 @@ static enum mly_status cost_measured(struct table *t, uint32_t segment, uint32_t
     const struct mly_plan_segment *s = &plan->segments[segment];
     const uint32_t node_count = mly_model_graph(t->request->model)->node_count;
     const bool whole = s->node_count == 0 || s->node_count == node_count;
-    const struct mly_cost_config config = config_of(t, processor, t->request->batch);
+    const struct mly_cost_config config = config_of(t, processor, t->rows[processor]);
     struct mly_virtual_cost sum = {.known = true, .spread = MLY_VIRTUAL_LOGNORMAL};
     struct mly_segment nodes = {.nodes = s->nodes, .node_count = s->node_count};
     char hash[65];
@@ -183,6 +186,24 @@ static enum mly_status cost_measured(struct table *t, uint32_t segment, uint32_t
 
 /* --- all --- */
 
+/* Samples of a task on each processor: the whole batch, or by its share of it, as the core divides it. */
+static void count_rows(struct table *t)
+{
+    const mly_plan *plan = t->request->plan;
+    const struct mly_plan_segment *split = &plan->segments[0];
+    uint64_t sum = 0, before = 0, first = 0;
+    for (uint32_t p = 0; p < plan->processor_count; p++)
+        t->rows[p] = t->request->batch;
+    for (uint32_t k = 0; split->shares && k < split->processor_count; k++)
+        sum += split->shares[k];
+    for (uint32_t k = 0; split->shares && k < split->processor_count; k++) {
+        before += split->shares[k];
+        uint64_t end = t->request->batch * before / sum;
+        t->rows[split->processors[k]] = (uint32_t)(end - first);
+        first = end;
+    }
+}
+
 static enum mly_status fill(struct table *t)
 {
     const mly_plan *plan = t->request->plan;
@@ -194,6 +215,10 @@ static enum mly_status fill(struct table *t)
         for (uint32_t i = 0; i < plan->segments[s].processor_count && status == MLY_OK; i++) {
             uint32_t p = plan->segments[s].processors[i];
             struct mly_virtual_cost *out = &t->costs[(size_t)s * plan->processor_count + p];
+            if (t->rows[p] == 0) { /* of a small batch: it has no task */
+                out->known = true;
+                continue;
+            }
             status = mly_device_model_find(plan->processors[p].kind) ? cost_modelled(t, s, p, out)
                                                                      : cost_measured(t, s, p, out);
         }
@@ -210,15 +235,18 @@ enum mly_status mly_virtual_costs(const struct mly_virtual_cost_request *request
     t.costs = mly_alloc_array(pairs, sizeof *t.costs);
     t.modelled = mly_alloc_array(plan->processor_count, sizeof *t.modelled);
     t.has_work = mly_alloc_array(plan->processor_count, sizeof *t.has_work);
+    t.rows = mly_alloc_array(plan->processor_count, sizeof *t.rows);
     enum mly_status status = MLY_E_NO_MEMORY;
-    if (t.costs && t.modelled && t.has_work)
+    if (t.costs && t.modelled && t.has_work && t.rows) {
+        count_rows(&t);
         status = fill(&t);
-    else
+    } else
         mly_error_set(err, status, "no memory for the costs of a plan");
     for (uint32_t p = 0; t.modelled && p < plan->processor_count; p++)
         mly_modelled_destroy(t.modelled[p]);
     mly_free(t.modelled);
     mly_free(t.has_work);
+    mly_free(t.rows);
     if (status != MLY_OK)
         mly_free(t.costs);
     else

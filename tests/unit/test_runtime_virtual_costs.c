@@ -121,6 +121,32 @@ static void modelled_processors_cost_what_their_device_says(void **state)
     mly_plan_destroy(plan);
 }
 
+/* A batch of 8 in shares of 3 and 1: 6 samples here, 2 there. */
+static void a_split_batch_costs_each_processor_its_rows(void **state)
+{
+    (void)state;
+    mly_plan *plan = tiny_plan(model, machine, 2, 8);
+    struct mly_virtual_cost *out = NULL;
+    plan->segments[0].shares = mly_alloc_array(2, sizeof(uint32_t));
+    assert_non_null(plan->segments[0].shares);
+    plan->segments[0].shares[0] = 3;
+    plan->segments[0].shares[1] = 1;
+    for (uint32_t batch = 1; batch <= 8; batch++)
+        tiny_cost(costs, 2, 1, batch, false, 1e6 * batch, 0);
+    expect_ok(costs_of(plan, 8, &out), err);
+    assert_true(out[0].median_ns == 6e6 && out[1].median_ns == 2e6);
+    mly_free(out);
+    expect_ok(costs_of(plan, 1, &out), err);
+    assert_true(out[0].median_ns == 0 && out[1].median_ns == 1e6 && out[0].known);
+    mly_free(out);
+    put_device(plan, 0, "p100");
+    put_device(plan, 1, "p100");
+    expect_ok(costs_of(plan, 8, &out), err);
+    assert_true(out[0].link_bytes == 6 * 32 && out[1].link_bytes == 2 * 32);
+    mly_free(out);
+    mly_plan_destroy(plan);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -152,6 +178,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_was_not_measured_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(modelled_processors_cost_what_their_device_says, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_split_batch_costs_each_processor_its_rows, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
     };

@@ -58,6 +58,7 @@ struct mly_virtual_task {
 struct mly_virtual_options {
     const struct mly_flow *flow;
     const struct mly_virtual_cost *costs; /* [segment_count][processor_count] */
+    uint32_t batch; /* samples per request: needed where batches are split over processors */
     enum mly_schedule_policy policy;
     bool ordered;            /* requests are over in the order of arrival */
     uint32_t queue_capacity; /* requests that may wait; one that comes to a full queue is
@@ -131,7 +132,8 @@ enum mly_status mly_virtual_run(const struct mly_virtual_options *options,
 void mly_virtual_result_fini(struct mly_virtual_result *result);
 
 /*
- * The costs of a plan's segments where they may run, for tasks of `batch` samples: of modelled
+ * The costs of a plan's segments where they may run, for tasks of `batch` samples, or of a processor's
+ * share of them where the plan splits batches: of modelled
  * processors from their device files, of others from `measured` (borrowed; NULL when no processor
  * needs it) by the rules of mly_plan_evaluate. *out[segment_count][processor_count] is the caller's
  * (mly_free). exact: measured times do not vary.
