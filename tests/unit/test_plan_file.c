@@ -89,7 +89,11 @@ static mly_plan *full_plan(void)
                                                .throughput_per_s = 61.234567890123456,
                                                .latency_ns = 1.0 / 3,
                                                .spread = 0.1,
-                                               .memory_bytes = 123456789};
+                                               .memory_bytes = 123456789,
+                                               .energy_j = 0.1 + 0.2,
+                                               .loaded_latency_ns = 1e9 / 7};
+    plan->rate_per_s = 12.5;
+    plan->note = mly_strdup("as good as it gets");
     add_family(plan);
     plan->why = mly_strdup("because of \"größe\"\n");
     plan->candidates = mly_alloc_array(2, sizeof *plan->candidates);
@@ -112,7 +116,8 @@ static void assert_predictions_equal(const struct mly_prediction *a, const struc
     assert_int_equal(a->measured, b->measured);
     assert_int_equal(a->modelled, b->modelled);
     assert_true(a->throughput_per_s == b->throughput_per_s && a->latency_ns == b->latency_ns &&
-                a->spread == b->spread && a->memory_bytes == b->memory_bytes);
+                a->spread == b->spread && a->memory_bytes == b->memory_bytes &&
+                a->energy_j == b->energy_j && a->loaded_latency_ns == b->loaded_latency_ns);
 }
 
 static void assert_numbers_equal(const uint32_t *a, uint32_t a_count, const uint32_t *b,
@@ -148,6 +153,10 @@ static void assert_plans_equal(const mly_plan *a, const mly_plan *b)
     assert_string_equal(a->shapes, b->shapes);
     assert_string_equal(a->planner, b->planner);
     assert_int_equal(a->objective, b->objective);
+    assert_true(a->rate_per_s == b->rate_per_s);
+    assert_int_equal(!a->note, !b->note);
+    if (a->note)
+        assert_string_equal(a->note, b->note);
     assert_int_equal(a->batch, b->batch);
     assert_numbers_equal(a->ladder, a->ladder_count, b->ladder, b->ladder_count);
     assert_int_equal(a->in_flight, b->in_flight);
@@ -404,6 +413,8 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"\"batch\": 2", "\"batch\": 2, \"shapes\": \"height\"", "shapes", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"shapes\": \"a=1,b=0\"", "shapes", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"objective\": \"speed\"", "objective", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"rate_per_s\": -1", "rate_per_s", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"note\": 7", "note", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"planner\": \"0123456789abcdef\"", "planner",
          MLY_E_FORMAT},
         {"\"batch\": 2",
