@@ -208,9 +208,10 @@ enum mly_status mly_tensor_dup(const struct mly_tensor *src, struct mly_tensor *
     if (status != MLY_OK)
         return status;
     if (mly_tensor_is_absent(src))
-        return mly_error_set(err, MLY_E_ABSENT,
-                             "the tensor's values are declared absent: a modelled processor did not "
-                             "compute them");
+        return mly_error_set(
+            err, MLY_E_ABSENT,
+            "the tensor's values are declared absent: a modelled processor did not "
+            "compute them");
     if (bytes != src->size_bytes || (bytes && !src->data))
         return mly_error_set(err, MLY_E_INVALID,
                              "a tensor holds %zu bytes where its shape needs %zu",

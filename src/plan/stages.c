@@ -35,9 +35,19 @@ static uint32_t digit(const struct vectors *v, uint32_t vector, uint32_t class)
     return vector / v->step[class] % v->radix[class];
 }
 
-/* What one stage may use: anything while that is not too much, else one class, or all there is. */
-static bool may_use(const struct vectors *v, uint32_t vector)
+static bool is_one_processor(const struct vectors *v, uint32_t vector)
 {
+    uint32_t processors = 0;
+    for (uint32_t c = 0; c < v->class_count; c++)
+        processors += digit(v, vector, c);
+    return processors == 1;
+}
+
+/* What one stage may use: anything while that is not too much, else one class, or all there is. */
+static bool may_use(const struct vectors *v, uint32_t vector, bool no_replicas)
+{
+    if (no_replicas)
+        return is_one_processor(v, vector);
     return v->count <= MIXED_MAX || !v->mixed[vector] || vector + 1 == v->count;
 }
 
@@ -378,7 +388,8 @@ static void extend_throughput(struct search *s, struct stage *stage)
         periods[c] = fmax(mly__stage_period_ns(&s->problem->classes[c], &cost), 1e-9);
     }
     for (uint32_t used = 1; used < v->count; used++) {
-        if (!may_use(v, used) || !is_within(s, share, s->capacity[used]))
+        if (!may_use(v, used, s->problem->request->no_replicas) ||
+            !is_within(s, share, s->capacity[used]))
             continue;
         const double rate = rate_of(v, used, periods);
         if (rate > 0 && 1 / rate <= s->bound)
