@@ -473,6 +473,15 @@ static void count_success(struct mly__core *core, struct mly__task *task, int64_
         (void)mly_scheduler_failed(core->scheduler, task->schedule.avoid - 1, true, now_ns);
 }
 
+static bool any_absent(const mly_request *request)
+{
+    for (uint32_t t = 0; t < request->task_count; t++) {
+        if (request->tasks[t].absent)
+            return true;
+    }
+    return false;
+}
+
 bool mly__core_complete(struct mly__core *core, struct mly__task *task, enum mly_status status,
                         const struct mly_error *err, int64_t now_ns, struct mly_tensor *garbage,
                         uint32_t *garbage_count)
@@ -497,6 +506,8 @@ bool mly__core_complete(struct mly__core *core, struct mly__task *task, enum mly
     if (status == MLY_OK) {
         count_success(core, task, now_ns);
         request->remaining--;
+        if (last && task->rows > 0 && any_absent(request))
+            mly__split_declare_absent(request);
         if (last)
             pass_on(core, task, garbage, garbage_count);
     }

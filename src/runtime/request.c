@@ -103,7 +103,7 @@ mly_request *mly__request_take(struct mly__request_pool *pool)
         struct mly__task *task = &request->tasks[t];
         task->state = MLY__TASK_BLOCKED;
         task->missing = 0;
-        task->retried = false;
+        task->retried = task->absent = false;
         task->schedule.home = MLY_NO_INDEX;
         task->schedule.avoid = 0;
         task->schedule.late = false;

@@ -93,3 +93,38 @@ struct mly_tensor mly__split_view(const struct mly__task *task, uint32_t slot)
     view.shape.dims[0] = task->rows;
     return view;
 }
+
+struct mly_tensor mly__split_output(const struct mly__task *task, uint32_t slot,
+                                    const struct mly_flow_processor *processor)
+{
+    struct mly_tensor view = mly__split_view(task, slot);
+    bool ours = task->request->tensors[slot].release != NULL;
+    if (ours && processor->device.modelled && processor->session.results != MLY_RESULTS_ALWAYS)
+        return (struct mly_tensor){0};
+    return view;
+}
+
+bool mly__split_take(const struct mly__task *task, uint32_t slot, struct mly_tensor *output)
+{
+    struct mly_tensor view = mly__split_view(task, slot);
+    if (output->data == view.data)
+        return true;
+    bool there = !mly_tensor_is_absent(output);
+    if (there && output->size_bytes == view.size_bytes)
+        memcpy(view.data, output->data, view.size_bytes);
+    mly_tensor_fini(output);
+    return there;
+}
+
+void mly__split_declare_absent(mly_request *request)
+{
+    const struct mly_flow *flow = request->pool->flow;
+    for (uint32_t i = 0; i < flow->output_count; i++) {
+        struct mly_tensor *tensor = &request->tensors[i];
+        struct mly_tensor absent = {.dtype = tensor->dtype, .shape = tensor->shape};
+        if (!tensor->release)
+            continue; /* the client's own, written by those that computed */
+        mly_tensor_fini(tensor);
+        *tensor = absent;
+    }
+}

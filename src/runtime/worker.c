@@ -24,7 +24,7 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
         seat->inputs[i] = task->rows > 0 ? mly__split_view(task, segment->inputs[i])
                                          : tensors[segment->inputs[i]];
     for (uint32_t i = 0; i < segment->output_count; i++)
-        seat->outputs[i] = task->rows > 0 ? mly__split_view(task, segment->outputs[i])
+        seat->outputs[i] = task->rows > 0 ? mly__split_output(task, segment->outputs[i], processor)
                                           : tensors[segment->outputs[i]];
     worker->error.status = MLY_OK;
     worker->error.message[0] = '\0';
@@ -36,8 +36,12 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
                          processor->device.id);
         return status;
     }
-    for (uint32_t i = 0; i < segment->output_count && task->rows == 0; i++)
-        tensors[segment->outputs[i]] = seat->outputs[i];
+    for (uint32_t i = 0; i < segment->output_count; i++) {
+        if (task->rows == 0)
+            tensors[segment->outputs[i]] = seat->outputs[i];
+        else if (!mly__split_take(task, segment->outputs[i], &seat->outputs[i]))
+            task->absent = true;
+    }
     return MLY_OK;
 }
 

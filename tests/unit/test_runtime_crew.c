@@ -448,6 +448,58 @@ static void a_part_that_fails_is_computed_elsewhere(void **state)
     rig_close(&rig);
 }
 
+/* Computes, unless it has to provide the memory: then says that there is no result. */
+static enum mly_status run_absent(mly_session *session, const struct mly_tensor *inputs,
+                                  struct mly_tensor *outputs, struct mly_error *err)
+{
+    if (outputs[0].data)
+        return fake_ops.run(session, inputs, outputs, err);
+    outputs[0] = (struct mly_tensor){.dtype = MLY_DTYPE_I64, .shape = inputs[0].shape};
+    return MLY_OK;
+}
+
+static enum mly_status create_modelled(struct mly_flow *flow,
+                                       const struct mly_engine_options *options, mly_engine **out,
+                                       struct mly_error *err)
+{
+    static struct mly_backend_ops absent_ops;
+    absent_ops = fake_ops;
+    absent_ops.run = run_absent;
+    flow->processors[1].ops = &absent_ops;
+    flow->processors[1].device.modelled = true;
+    flow->processors[1].session.results = options->results;
+    return create_split(flow, options, out, err);
+}
+
+/* Zeros are not shown as results: with a part the whole batch's are absent. */
+static void a_part_without_results_leaves_the_whole_without(void **state)
+{
+    (void)state;
+    static const uint32_t shares[] = {1, 1};
+    static const int64_t counts[] = {2, 2};
+    int64_t memory[4 * FAKE_WIDTH];
+    struct mly_tensor input;
+    shares_wanted = shares;
+    for (int always = 0; always < 2; always++) {
+        struct mly_engine_options options = {.results = always ? MLY_RESULTS_ALWAYS
+                                                               : MLY_RESULTS_WHEN_FAST};
+        mly_request *request = NULL;
+        rig_open(&rig, create_modelled, &fake_ops, &options, "0", "1", 2, replicas, 1);
+        fake_fill(&input, memory, 4, 7, 0);
+        assert_int_equal(
+            mly_engine_submit(rig.engine, &input, 1, NULL, true, NULL, NULL, &request, NULL),
+            MLY_OK);
+        assert_int_equal(mly_request_wait(request, NULL), MLY_OK);
+        const struct mly_tensor *output = mly_request_outputs(request, NULL);
+        assert_true(mly_shape_equal(&output->shape, &input.shape));
+        assert_int_equal(mly_tensor_is_absent(output), !always);
+        if (always)
+            expect_parts(&input, output, counts, 2);
+        mly_request_release(request);
+        rig_close(&rig);
+    }
+}
+
 static void parts_are_cancelled_together(void **state)
 {
     (void)state;
@@ -555,6 +607,7 @@ int main(void)
         cmocka_unit_test(parts_of_a_batch_run_at_once_and_meet),
         cmocka_unit_test(parts_write_into_the_clients_memory),
         cmocka_unit_test(a_part_that_fails_is_computed_elsewhere),
+        cmocka_unit_test(a_part_without_results_leaves_the_whole_without),
         cmocka_unit_test(parts_are_cancelled_together),
         cmocka_unit_test(changing_plans_loses_and_reorders_nothing),
     };

@@ -47,6 +47,7 @@ struct mly__task {
     uint32_t processor;       /* while assigned or running, and that which ran it afterwards */
     bool retried;             /* a processor has failed it before */
     uint32_t first_row, rows; /* of the batch, where it is split; else 0 */
+    bool absent;              /* its results are declared so, where it is split */
     int64_t ready_ns;         /* when it began to wait for a processor */
     int64_t started_ns;
     uint64_t placement; /* counts how often a placer (core.h) was given it */

@@ -28,5 +28,18 @@ struct mly_shape mly__split_output_shape(const struct mly_flow *flow, uint32_t o
 void mly__split_rows(mly_request *request, uint32_t segment);
 /* The task's part of one of the segment's tensors; what has no batch is whole. */
 struct mly_tensor mly__split_view(const struct mly__task *task, uint32_t slot);
+/*
+ * The same of an output, to be written to; empty where the processor is modelled and may declare its
+ * results absent, which it can only do with memory of its own.
+ */
+struct mly_tensor mly__split_output(const struct mly__task *task, uint32_t slot,
+                                    const struct mly_flow_processor *processor);
+/*
+ * After a run: brings home what the back end wrote to memory of its own. False if it is declared
+ * absent.
+ */
+bool mly__split_take(const struct mly__task *task, uint32_t slot, struct mly_tensor *output);
+/* A part's results are absent, so those of the whole batch are. */
+void mly__split_declare_absent(mly_request *request);
 
 #endif
