@@ -53,6 +53,11 @@ static bool note_run(struct mly_plan_run *run, const char *planner, int64_t begi
     if (plan)
         run->prediction = plan->prediction;
     run->reason = plan ? mly_plan_describe(plan) : mly_strdup(reason);
+    if (plan && plan->note && run->reason) {
+        char *line = run->reason;
+        run->reason = mly_strfmt("%s; %s", line, plan->note);
+        mly_free(line);
+    }
     return run->reason != NULL;
 }
 
