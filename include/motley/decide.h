@@ -24,6 +24,7 @@ struct mly_decide_options {
      * the machine's cores. Of modelled ones nothing is measured.
      */
     const struct mly_processor_list *processors;
+    bool no_replicas;  /* of pipelines: every segment on one processor */
     int64_t budget_ns; /* time that measuring may take; 0: 40 s */
     bool again;        /* measure anew even if measurements are stored */
     /*

@@ -28,6 +28,7 @@ struct plan_values {
     const char *dot;
     bool contracted;
     bool family;
+    bool no_replicas;
     bool all_splits;
     uint64_t step;
 };
@@ -52,6 +53,9 @@ static const struct cli_option plan_options[] = {
     {"ratio", 0, CLI_TEXT, "A/B",
      "Shares of the work that metis cuts by, in the order of -d: 75/25, 80/20, 85/15, 90/10, ….",
      NULL, offsetof(struct plan_values, ratio), 0, 0},
+    {"no-replicas", 0, CLI_FLAG, NULL,
+     "Of pipelines: every segment on one processor, none on several.", NULL,
+     offsetof(struct plan_values, no_replicas), 0, 0},
     {"family", 0, CLI_FLAG, NULL,
      "Make a plan of several ways of running, each best up to a rate of arrivals.", NULL,
      offsetof(struct plan_values, family), 0, 0},
@@ -151,7 +155,8 @@ static struct mly_plan_request request_of(const struct plan_values *given,
                                      .batch = (uint32_t)given->batch,
                                      .groups = box->groups,
                                      .processors = processors_of(box),
-                                     .rate_per_s = aim->rate_per_s};
+                                     .rate_per_s = aim->rate_per_s,
+                                     .no_replicas = given->no_replicas};
 }
 
 static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
@@ -193,6 +198,7 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
     struct mly_decide_options options = {.planner = given->planner,
                                          .objective = aim.objective,
                                          .rate_per_s = aim.rate_per_s,
+                                         .no_replicas = given->no_replicas,
                                          .batch = (uint32_t)given->batch,
                                          .groups = box->groups,
                                          .processors = processors_of(box),

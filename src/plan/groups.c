@@ -511,6 +511,8 @@ static enum mly_status make_groups(const struct mly_plan_request *request, mly_p
                                    struct mly_error *err)
 {
     struct search search = {.request = request, .planner = "groups"};
+    if (request->no_replicas)
+        return mly_error_set(err, MLY_E_UNSUPPORTED, "planner groups makes replicas");
     return make(&search, out, err);
 }
 

@@ -356,6 +356,9 @@ static enum mly_status whole_ns(const struct mly__problem *problem, double *out,
         for (uint32_t u = 0; computes && u < problem->unit_count; u++)
             computes = isfinite(mly__load_of(problem, c, u)->time_ns);
         layout.replicas[0][c] = computes ? problem->classes[c].count : 0;
+        /* Without replicas this is no bound: one processor is. */
+        if (problem->request->no_replicas && layout.replicas[0][c])
+            layout.replicas[0][c] = used ? 0 : 1;
         used += layout.replicas[0][c];
     }
     if (used)

@@ -180,10 +180,10 @@ static enum mly_status add_wholes(const struct mly__problem *problem, struct mly
         one[c] = 1;
         status = add_whole(problem, one, found, err);
         all[c] = one[c] = problem->classes[c].count;
-        if (!status)
+        if (!status && !problem->request->no_replicas)
             status = add_whole(problem, one, found, err);
     }
-    for (uint32_t c = 0; c < problem->class_count; c++)
+    for (uint32_t c = 0; c < problem->class_count && !problem->request->no_replicas; c++)
         if (all[c])
             return status ? status : add_whole(problem, all, found, err);
     return status;

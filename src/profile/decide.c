@@ -208,7 +208,8 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                                            .batch = options->batch,
                                            .groups = options->groups,
                                            .processors = options->processors,
-                                           .rate_per_s = options->rate_per_s};
+                                           .rate_per_s = options->rate_per_s,
+                                           .no_replicas = options->no_replicas};
         status =
             is_profiled(options)
                 ? try_candidates(model, &request, &profile, place != NULL, costs, &plan, err)
