@@ -18,6 +18,7 @@
 
 #define FAST_SHARE 0.5
 #define TRIES 3
+#define HOPELESS 4            /* so many times too slow: not tried again */
 #define TIMER_SLACK_NS 1000ul /* the kernel's own would add up to 50 us to every sleep */
 
 /* --- 1 --- */
@@ -113,7 +114,8 @@ static enum mly_status compute(struct mly__modelled_session *s, struct mly__mode
         double ns = (double)(mly_now_ns() - begun_ns);
         if (timing->cpu_ns <= 0 || ns < timing->cpu_ns)
             timing->cpu_ns = ns;
-        if (timing->cpu_ns <= limit_ns || s->results == MLY_RESULTS_ALWAYS || is_cancelled(s))
+        if (timing->cpu_ns <= limit_ns || ns > HOPELESS * limit_ns ||
+            s->results == MLY_RESULTS_ALWAYS || is_cancelled(s))
             break;
     }
     if (undecided)
