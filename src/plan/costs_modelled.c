@@ -56,14 +56,12 @@ static int compare_layers(const void *a, const void *b)
     return (x->node > y->node) - (x->node < y->node);
 }
 
-static void find_least_rate(struct mly__problem_private *hidden, uint32_t class_index)
+static double least_rate(const struct mly__layer *layers, uint32_t count)
 {
     double least = INFINITY;
-    for (uint32_t i = 0; i < hidden->layers[class_index].count; i++) {
-        const struct mly__layer *layer = &hidden->layers[class_index].items[i];
-        least = fmin(least, layer->stream_ns / layer->bytes);
-    }
-    hidden->layers[class_index].least_ns_per_byte = isinf(least) ? 0 : least;
+    for (uint32_t i = 0; i < count; i++)
+        least = fmin(least, layers[i].stream_ns / layers[i].bytes);
+    return count ? least : 0;
 }
 
 enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class_index,
@@ -94,7 +92,9 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
         if (isfinite(load->time_ns))
             status = find_activations(problem, class_index, u, load, err);
     }
-    find_least_rate(hidden, class_index);
+    if (!status)
+        hidden->layers[class_index].least_ns_per_byte =
+            least_rate(layers, hidden->layers[class_index].count);
     if (!status && hidden->layers[class_index].count)
         qsort(layers, hidden->layers[class_index].count, sizeof *layers, compare_layers);
     return status;
