@@ -21,51 +21,7 @@
 #include "device/thread.h"
 #include "runtime/native.h"
 #include "support/fake_backend.h"
-
-/* --- the back end that does nothing --- */
-
-static _Atomic int64_t started_ns; /* of the last run */
-
-static enum mly_status noop_open(const mly_model *model, const struct mly_segment *segment,
-                                 const struct mly_session_options *options, mly_session **out,
-                                 struct mly_error *err)
-{
-    (void)model;
-    (void)options;
-    struct mly_session_info *info = mly_alloc(sizeof *info);
-    if (!info)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory");
-    info->input_count = segment->input_count;
-    info->output_count = segment->output_count;
-    *out = (mly_session *)(void *)info;
-    return MLY_OK;
-}
-
-static enum mly_status noop_run(mly_session *session, const struct mly_tensor *inputs,
-                                struct mly_tensor *outputs, struct mly_error *err)
-{
-    (void)err;
-    atomic_store_explicit(&started_ns, mly_now_ns(), memory_order_relaxed);
-    const struct mly_session_info *info = (const void *)session;
-    for (uint32_t i = 0; i < info->output_count; i++) {
-        outputs[i] = inputs[0];
-        outputs[i].release = NULL;
-    }
-    return MLY_OK;
-}
-
-static void noop_close(mly_session *session)
-{
-    mly_free(session);
-}
-
-static const struct mly_session_info *noop_info(const mly_session *session)
-{
-    return (const void *)session;
-}
-
-static const struct mly_backend_ops noop_ops = {
-    .name = "noop", .open = noop_open, .run = noop_run, .close = noop_close, .info = noop_info};
+#include "work_backend.h"
 
 /* --- measuring --- */
 
@@ -82,7 +38,7 @@ static mly_engine *start(uint32_t processors, const char *outputs, const char *c
     struct mly_error err = {0};
     struct mly_flow flow;
     mly_engine *engine = NULL;
-    if (fake_flow_init(&noop_ops, "0", outputs, processors, segments, segment_count, &flow, &err) !=
+    if (fake_flow_init(&work_ops, "0", outputs, processors, segments, segment_count, &flow, &err) !=
         MLY_OK)
         fail("starting", &err);
     for (uint32_t i = 0; i < processors && cpus; i++) {
@@ -131,7 +87,7 @@ static void one_at_a_time(mly_engine *engine, size_t count, const char *title)
             mly_request_wait(request, &err) != MLY_OK)
             fail("running", &err);
         round_trip[i] = (double)(mly_now_ns() - begin_ns);
-        to_start[i] = (double)(atomic_load(&started_ns) - begin_ns);
+        to_start[i] = (double)(work_began_ns() - begin_ns);
         mly_request_release(request);
     }
     printf("%s, one request at a time (%zu requests)\n", title, count);
@@ -244,13 +200,13 @@ static enum mly_status gated_run(mly_session *session, const struct mly_tensor *
     struct timespec pause = {.tv_nsec = 1000000};
     while (!atomic_load(&gate_open))
         nanosleep(&pause, NULL);
-    return noop_run(session, inputs, outputs, err);
+    return work_ops.run(session, inputs, outputs, err);
 }
 
 static void between_tasks(size_t count)
 {
     static const char *const whole[] = {"0>1@0"};
-    struct mly_backend_ops ops = noop_ops;
+    struct mly_backend_ops ops = work_ops;
     ops.run = gated_run;
     struct mly_flow flow;
     struct mly_error err = {0};
