@@ -179,10 +179,12 @@ static double percent(const mly_plan *plan, const struct mly_prediction *a,
     return (y / x - 1) * 100; /* scores of what is to be small are its inverse */
 }
 
-/* What cannot keep up has no latency to compare. */
+/* What cannot keep up has no latency to compare; what is modelled is no gain over what is measured. */
 static bool is_comparable(const mly_plan *plan, const struct mly_prediction *a,
                           const struct mly_prediction *b)
 {
+    if (a->modelled != b->modelled)
+        return false;
     return plan->objective != MLY_OBJECTIVE_LATENCY_AT_RATE ||
            (isfinite(a->loaded_latency_ns) && isfinite(b->loaded_latency_ns));
 }
@@ -193,6 +195,15 @@ static bool is_tie(const mly_plan *plan, const struct mly_prediction *a,
     const double x = mly__plan_score(a, plan->objective), y = mly__plan_score(b, plan->objective);
     const double better = x > y ? x : y, worse = x > y ? y : x;
     return worse >= better * (1 - mly__plan_noise(a, b));
+}
+
+/* Where modelled and measured figures stand side by side, each says which it is. */
+static enum mly_status append_basis(const struct mly_prediction *of,
+                                    const struct mly_prediction *beside, struct mly_buffer *buffer)
+{
+    if (of->modelled == beside->modelled)
+        return MLY_OK;
+    return mly_buffer_printf(buffer, of->modelled ? " modelled" : " measured");
 }
 
 /* "; next is NAME with 58.1 samples/s (-5.1 %)", and what a tie means. */
@@ -207,6 +218,8 @@ static enum mly_status append_rival(const mly_plan *plan, const char *words,
         status = mly_buffer_printf(buffer, "%s", named ? "gives " : "");
     if (!status)
         status = append_figure(plan, &rival->prediction, buffer);
+    if (!status)
+        status = append_basis(&rival->prediction, &chosen->prediction, buffer);
     if (!status && !is_comparable(plan, &rival->prediction, &chosen->prediction))
         return MLY_OK;
     if (!status)
@@ -258,9 +271,13 @@ char *mly__plan_explain(const mly_plan *plan)
     if (!status)
         status = append_figure(plan, &chosen->prediction, &buffer);
     if (!status && baseline && !chosen->baseline) {
-        status = mly_buffer_printf(&buffer, " against ");
+        status = append_basis(&chosen->prediction, &baseline->prediction, &buffer);
+        if (!status)
+            status = mly_buffer_printf(&buffer, " against ");
         if (!status)
             status = append_figure(plan, &baseline->prediction, &buffer);
+        if (!status)
+            status = append_basis(&baseline->prediction, &chosen->prediction, &buffer);
         if (!status && is_comparable(plan, &chosen->prediction, &baseline->prediction))
             status = mly_buffer_printf(&buffer, " (%+.1f %%)",
                                        percent(plan, &chosen->prediction, &baseline->prediction));
