@@ -96,8 +96,8 @@ static inline const char *mly__plan_shapes(const mly_cost_table *costs)
 {
     return costs ? mly_cost_table_identity(costs)->shapes : "";
 }
-/* The same for a whole model in one session with that batch; shapes as in a plan. */
-enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch, const char *shapes,
+/* The same for a whole model in one session with that batch; text is the shapes of a plan. */
+enum mly_status mly__plan_memory_whole(const mly_model *model, uint32_t batch, const char *text,
                                        struct mly__plan_memory *out,
                                        struct mly_error *err) MLY_MUST_CHECK;
 
