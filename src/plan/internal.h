@@ -141,6 +141,6 @@ size_t mly__plan_choose(const struct mly__alternative *alternatives, size_t coun
 
 extern const struct mly_planner mly__planner_exact, mly__planner_pipeline;
 extern const struct mly_planner mly__planner_single, mly__planner_groups, mly__planner_metis,
-    mly__planner_min_cut, mly__planner_data;
+    mly__planner_min_cut, mly__planner_data, mly__planner_parameters, mly__planner_bisection;
 
 #endif

@@ -16,8 +16,6 @@
 #include "base/buffer.h"
 #include "problem_private.h"
 
-enum { BATCHES_MAX = 6 };
-
 /* Tried where all processors are modelled: what no measurement says. */
 static const uint32_t modelled_batches[] = {1, 4, 16, 32};
 
@@ -77,7 +75,7 @@ enum mly_status mly__found_add_refined(struct mly__found *found, const struct ml
 /* --- 1. batches --- */
 
 struct batches {
-    uint32_t items[BATCHES_MAX];
+    uint32_t items[MLY__BATCHES_MAX];
     uint32_t count;
 };
 
@@ -87,7 +85,7 @@ static void add_batch(struct batches *batches, uint32_t batch)
     for (uint32_t i = 0; i < batches->count; i++)
         if (batches->items[i] == batch)
             return;
-    if (batches->count == BATCHES_MAX)
+    if (batches->count == MLY__BATCHES_MAX)
         return;
     for (; at && batches->items[at - 1] > batch; at--)
         batches->items[at] = batches->items[at - 1];
@@ -143,6 +141,15 @@ static void choose_batches(const struct mly_plan_request *request, struct batche
     }
     if (request->objective == MLY_OBJECTIVE_LATENCY && batches->count > 1)
         batches->count = 1;
+}
+
+uint32_t mly__plan_batches(const struct mly_plan_request *request,
+                           uint32_t batches[MLY__BATCHES_MAX])
+{
+    struct batches chosen = {0};
+    choose_batches(request, &chosen);
+    memcpy(batches, chosen.items, sizeof chosen.items);
+    return chosen.count;
 }
 
 /* --- 2. layouts --- */
@@ -435,8 +442,7 @@ static enum mly_status take_winner(const struct mly_plan_request *request, const
     return MLY_OK;
 }
 
-/* What may keep one batch size from being planned without keeping the others. */
-static bool may_pass_over(enum mly_status status)
+bool mly__plan_may_pass_over(enum mly_status status)
 {
     return status == MLY_E_NOT_FOUND || status == MLY_E_LIMIT || status == MLY_E_UNSUPPORTED;
 }
@@ -451,7 +457,7 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
     choose_batches(request, &batches);
     for (uint32_t i = 0; !status && i < batches.count; i++) {
         status = solve(request, batches.items[i], planner, find, &options, &reason);
-        if (may_pass_over(status) && (options.count || i + 1 < batches.count))
+        if (mly__plan_may_pass_over(status) && (options.count || i + 1 < batches.count))
             status = MLY_OK;
     }
     if (!status && !options.count)

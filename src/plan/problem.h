@@ -329,6 +329,13 @@ typedef enum mly_status mly__find(const struct mly__problem *problem, struct mly
 enum mly_status mly__plan_by(const struct mly_plan_request *request, const char *planner,
                              mly__find *find, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;
 
+/* Batch sizes that fit a request, ascending; returns how many. */
+#define MLY__BATCHES_MAX 6
+uint32_t mly__plan_batches(const struct mly_plan_request *request,
+                           uint32_t batches[MLY__BATCHES_MAX]);
+/* What may keep one batch size from being planned without keeping the others. */
+bool mly__plan_may_pass_over(enum mly_status status);
+
 /*
  * --- what no plan can beat ---
  */

@@ -20,6 +20,7 @@
 static const struct mly_planner *const planners[] = {
     &mly__planner_single,  &mly__planner_groups, &mly__planner_pipeline, &mly__planner_exact,
     &mly__planner_min_cut, &mly__planner_metis,  &mly__planner_data,
+    &mly__planner_parameters, &mly__planner_bisection,
 };
 
 enum { PLANNER_COUNT = MLY__COUNT(planners) };
