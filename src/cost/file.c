@@ -32,6 +32,8 @@ static enum mly_status format_entry(const struct mly_cost_entry *entry, struct m
     mly_json_put_number(&writer, "throughput_per_s", entry->throughput_per_s);
     mly_json_put_number(&writer, "throughput_spread", entry->throughput_spread);
     mly_json_put_number(&writer, "memory_bytes", entry->memory_bytes);
+    if (entry->rested_ns > 0)
+        mly_json_put_number(&writer, "rested_ns", entry->rested_ns);
     if (entry->energy_j > 0)
         mly_json_put_number(&writer, "energy_j", entry->energy_j);
     mly_json_put_int(&writer, "samples", (int64_t)entry->samples);
@@ -279,25 +281,10 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
                                   struct mly_error *err)
 {
     static const char *const known[] = {
-        "scope",
-        "id",
-        "backend",
-        "kind",
-        "groups",
-        "threads",
-        "batch",
-        "spin",
-        "modelled",
-        "p10_ns",
-        "runtime_defaults",
-        "throughput_per_s",
-        "median_ns",
-        "p90_ns",
-        "memory_bytes",
-        "energy_j",
-        "throughput_spread",
-        "samples",
-        NULL,
+        "scope",     "id",     "backend",      "kind",      "groups",           "threads",
+        "batch",     "spin",   "modelled",     "p10_ns",    "runtime_defaults", "throughput_per_s",
+        "median_ns", "p90_ns", "memory_bytes", "rested_ns", "energy_j",         "throughput_spread",
+        "samples",   NULL,
     };
     struct mly_cost_entry entry = {0};
     const struct {
@@ -311,6 +298,10 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
         {"throughput_spread", &entry.throughput_spread},
         {"memory_bytes", &entry.memory_bytes},
     };
+    const struct {
+        const char *key;
+        double *out;
+    } optional[] = {{"rested_ns", &entry.rested_ns}, {"energy_j", &entry.energy_j}};
     int64_t samples = 0;
     enum mly_status status = mly_json_only(object, known, err);
     if (!status)
@@ -322,8 +313,10 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
     for (size_t i = 0; !status && i < sizeof numbers / sizeof *numbers; i++)
         status =
             mly_json_number(object, numbers[i].key, 0, MLY__COST_NUMBER_MAX, numbers[i].out, err);
-    if (!status && mly_json_member_opt(object, "energy_j").impl)
-        status = mly_json_number(object, "energy_j", 0, MLY__COST_NUMBER_MAX, &entry.energy_j, err);
+    for (size_t i = 0; !status && i < sizeof optional / sizeof *optional; i++)
+        if (mly_json_member_opt(object, optional[i].key).impl)
+            status = mly_json_number(object, optional[i].key, 0, MLY__COST_NUMBER_MAX,
+                                     optional[i].out, err);
     if (!status)
         status = mly_json_int(object, "samples", 0, INT64_MAX, &samples, err);
     if (status)

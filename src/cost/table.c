@@ -336,6 +336,7 @@ static enum mly_status check_entry(const struct mly_cost_entry *entry, struct ml
         {"p10_ns", entry->p10_ns},
         {"median_ns", entry->median_ns},
         {"p90_ns", entry->p90_ns},
+        {"rested_ns", entry->rested_ns},
         {"throughput_per_s", entry->throughput_per_s},
         {"throughput_spread", entry->throughput_spread},
         {"memory_bytes", entry->memory_bytes},

@@ -55,15 +55,18 @@ static int compare_numbers(uint32_t a, uint32_t b)
     return (a > b) - (a < b);
 }
 
-/* Simpler first. */
+/*
+ * Simpler first: fewer cuts; then threads that do not spin (spinning ones lose most when anything
+ * else needs their core); then the shorter batch; sessions come last, since they share the weights.
+ */
 static int compare_simplicity(const struct mly__alternative *a, const struct mly__alternative *b)
 {
     int order = compare_numbers(a->segments, b->segments);
     if (!order)
-        order = compare_numbers(a->groups, b->groups);
+        order = compare_numbers(a->spin, b->spin);
     if (!order)
         order = compare_numbers(a->batch, b->batch);
-    return order ? order : compare_numbers(a->spin, b->spin);
+    return order ? order : compare_numbers(a->groups, b->groups);
 }
 
 int mly__plan_compare(const struct mly__alternative *a, const struct mly__alternative *b,

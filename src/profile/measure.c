@@ -7,6 +7,7 @@
  * 2. Rounds: every cell in turn, so that drift of the box hits all alike. After the first three
  *    rounds only cells that may still be chosen go on. No round begins that the time left could
  *    not pay for, but for the first.
+ * 3. What is left of the time: runs after a rest (rested.c).
  */
 #include <stdio.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "profile/memory.h"
 #include "profiler.h"
+#include "rested.h"
 
 enum {
     ROUNDS_FIRST = 3, /* for every cell */
@@ -22,6 +24,7 @@ enum {
 static const int64_t settle_ns = 3000000; /* spinning threads of the crew before go to sleep */
 static const double warm_up_share = 0.3;  /* of the budget */
 static const double first_rounds_share = 0.35;
+static const double rounds_share = 0.95; /* of the budget; the rest is for (3) */
 static const double still_in_play = 0.88; /* of the best throughput, or of the best batch time */
 static const double noisy_in_play = 0.7;  /* … on a box as noisy as can be */
 static const int64_t slice_max_ns = 700000000;
@@ -416,7 +419,8 @@ static enum mly_status run_rounds(struct profiler *p, struct mly_error *err)
     const int64_t first_ns = (int64_t)(first_rounds_share * (double)p->budget_ns);
     int64_t slice = slice_for(p, first_ns / ROUNDS_FIRST);
     for (uint32_t rounds = 0; rounds < ROUNDS_MAX && cells_in_play(p) > 0; rounds++) {
-        const int64_t left = p->budget_ns - profiler_elapsed_ns(p);
+        const int64_t left =
+            (int64_t)(rounds_share * (double)p->budget_ns) - profiler_elapsed_ns(p);
         if (rounds >= ROUNDS_FIRST)
             slice = slice_for(p, left / (ROUNDS_MAX - rounds));
         if (rounds > 0 && round_ns(p, slice) > (double)left)
@@ -436,5 +440,7 @@ enum mly_status profiler_measure(struct profiler *p, struct mly_error *err)
 {
     p->expected_ns = p->budget_ns;
     enum mly_status status = warm_up(p, err);
-    return status == MLY_OK ? run_rounds(p, err) : status;
+    if (status == MLY_OK)
+        status = run_rounds(p, err);
+    return status == MLY_OK ? profile_rested(p, err) : status;
 }

@@ -31,6 +31,7 @@ struct cell {
     double run_ns;        /* median time of one run so far */
     double memory_bytes;
     double throughput; /* median over rounds so far */
+    double rested_ns;  /* median run of one group after a rest; 0 unknown */
     double energy_j;   /* of so many runs */
     uint64_t energy_runs;
     struct samples rounds, times;

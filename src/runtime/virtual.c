@@ -232,7 +232,9 @@ static void dispatch(struct run *run)
             fail(run, MLY_E_INTERNAL, "a task of a virtual run was stopped");
             return;
         }
-        int64_t end_ns = run->now_ns + mly__service_draw(&run->services.items[pair], &run->random);
+        int64_t idle_ns = run->now_ns - run->processors[p].end_ns;
+        int64_t end_ns =
+            run->now_ns + mly__service_draw(&run->services.items[pair], idle_ns, &run->random);
         run->processors[p] = (struct processor){task, run->now_ns, end_ns};
         heap_push(run, (struct event){end_ns, run->begun++, p});
     }

@@ -128,6 +128,10 @@ static bool add_measured(const struct table *t, enum mly_cost_scope scope, const
     sum->p10_ns += p10_ns;
     sum->p90_ns += p90_ns;
     sum->modelled = sum->modelled || (entry && entry->modelled);
+    if (entry && scope == MLY_COST_MODEL && entry->median_ns > 0 && entry->rested_ns > 0) {
+        sum->rested = entry->rested_ns / entry->median_ns;
+        sum->rest_ns = mly_rest_ns(entry->median_ns);
+    }
     return true;
 }
 

@@ -69,6 +69,10 @@ enum mly_status mly__services_init(struct mly__services *services,
                                                    .fixed_ns = (int64_t)(cost->median_ns + 0.5),
                                                    .mean_ns = cost->median_ns,
                                                    .first_ns = (int64_t)(cost->first_ns + 0.5)};
+        if (cost->rested > 0 && cost->rest_ns > 0) {
+            services->items[i].rested = cost->rested - 1;
+            services->items[i].per_rest = 1 / cost->rest_ns;
+        }
         if (cost->spread != MLY_VIRTUAL_LOGNORMAL)
             continue;
         fill(values, cost, quantiles);

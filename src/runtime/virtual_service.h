@@ -14,6 +14,8 @@ struct mly__service {
     double mean_ns;   /* MLY_VIRTUAL_EXPONENTIAL */
     int64_t *values;  /* MLY_VIRTUAL_LOGNORMAL: [MLY__SERVICE_VALUES], borrowed from the table */
     int64_t first_ns; /* added to the next task, then 0 */
+    double rested;    /* what a rest adds, of the time; 0: nothing */
+    double per_rest;  /* 1 / rest that adds all of it, in ns */
 };
 
 /* [segment_count][processor_count] of one run. */
@@ -27,14 +29,19 @@ enum mly_status mly__services_init(struct mly__services *services,
                                    struct mly_error *err) MLY_MUST_CHECK;
 void mly__services_fini(struct mly__services *services);
 
-/* Time of the next task, at least 1 ns, so that time goes on. */
-static inline int64_t mly__service_draw(struct mly__service *service, struct mly_random *random)
+/* Time of the next task, of a processor that was idle for so long; at least 1 ns, so that time goes on. */
+static inline int64_t mly__service_draw(struct mly__service *service, int64_t idle_ns,
+                                        struct mly_random *random)
 {
     int64_t ns = service->fixed_ns;
     if (service->spread == MLY_VIRTUAL_LOGNORMAL)
         ns = service->values[mly_random_next(random) & (MLY__SERVICE_VALUES - 1)];
     else if (service->spread == MLY_VIRTUAL_EXPONENTIAL)
         ns = (int64_t)(service->mean_ns * mly_random_exponential(random));
+    if (service->rested != 0) {
+        double share = (double)idle_ns * service->per_rest;
+        ns += (int64_t)((double)ns * service->rested * (share < 1 ? share : 1));
+    }
     ns += service->first_ns;
     service->first_ns = 0;
     return ns > 0 ? ns : 1;

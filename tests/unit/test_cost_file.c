@@ -106,7 +106,8 @@ static void assert_tables_equal(mly_cost_table *a, mly_cost_table *b)
         assert_true(x->p10_ns == y->p10_ns && x->median_ns == y->median_ns &&
                     x->p90_ns == y->p90_ns && x->throughput_per_s == y->throughput_per_s &&
                     x->throughput_spread == y->throughput_spread &&
-                    x->memory_bytes == y->memory_bytes && x->energy_j == y->energy_j);
+                    x->memory_bytes == y->memory_bytes && x->energy_j == y->energy_j &&
+                    x->rested_ns == y->rested_ns);
         assert_true(x->samples == y->samples);
     }
 }
@@ -126,6 +127,7 @@ static void give_energy(mly_cost_table *table)
     for (size_t i = 0; i < mly_cost_table_count(table); i += 2) {
         struct mly_cost_entry entry = *mly_cost_table_at(table, i);
         entry.energy_j = 0.1 * (double)(i + 1);
+        entry.rested_ns = 1.5 * (double)(i + 1);
         assert_int_equal(mly_cost_table_put(table, &entry, NULL), MLY_OK);
     }
 }
@@ -238,6 +240,7 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"5.5", "\"5.5\"", "entries[0].throughput_spread", MLY_E_FORMAT},
         {"6.5", "-6.5", "entries[0].memory_bytes", MLY_E_FORMAT},
         {"6.5", "6.5, \"energy_j\": -1", "entries[0].energy_j", MLY_E_FORMAT},
+        {"6.5", "6.5, \"rested_ns\": \"long\"", "entries[0].rested_ns", MLY_E_FORMAT},
         {": 7", ": -7", "entries[0].samples", MLY_E_FORMAT},
         {": 7}]", ": 7}, 5]", "entries[1]", MLY_E_FORMAT},
         {": 7}]}", ": 7}]", "costs.json:", MLY_E_FORMAT},

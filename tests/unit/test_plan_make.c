@@ -126,16 +126,16 @@ static void ties_within_the_noise_go_to_the_simpler_plan(void **state)
     struct fixture *f = *state;
     rate(f, 0, 0, 16, false, 50);
     rate(f, 4, 1, 16, false, 100);
-    rate(f, 2, 2, 16, true, 99.5);
-    expect_plan(f, "auto", "2 groups x 2 threads (cpu:0-1, cpu:2-3), batch 16, spinning");
+    rate(f, 2, 2, 16, true, 99.5); /* fewer sessions do not outweigh spinning */
+    expect_plan(f, "auto", "4 groups x 1 thread (cpu:0, cpu:1, cpu:2, cpu:3), batch 16, blocking");
     rate(f, 2, 2, 16, false, 99.4);
     expect_plan(f, "auto", "2 groups x 2 threads (cpu:0-1, cpu:2-3), batch 16, blocking");
-    rate(f, 2, 2, 8, true, 99.3);
-    expect_plan(f, "auto", "2 groups x 2 threads (cpu:0-1, cpu:2-3), batch 8, spinning");
     rate(f, 1, 4, 16, true, 99.1);
-    expect_plan(f, "auto", "1 group x 4 threads (cpu:0-3), batch 16, spinning");
-    rate(f, 1, 4, 16, true, 98.9); /* more than 1 % below the best */
-    expect_plan(f, "auto", "2 groups x 2 threads (cpu:0-1, cpu:2-3), batch 8, spinning");
+    expect_plan(f, "auto", "2 groups x 2 threads (cpu:0-1, cpu:2-3), batch 16, blocking");
+    rate(f, 4, 1, 8, false, 99.2); /* more sessions do not outweigh a shorter batch */
+    expect_plan(f, "auto", "4 groups x 1 thread (cpu:0, cpu:1, cpu:2, cpu:3), batch 8, blocking");
+    rate(f, 4, 1, 8, false, 98.9); /* more than 1 % below the best */
+    expect_plan(f, "auto", "2 groups x 2 threads (cpu:0-1, cpu:2-3), batch 16, blocking");
 }
 
 static void noise_that_was_measured_widens_a_tie_a_little(void **state)

@@ -95,14 +95,17 @@ static void every_configuration_is_measured(void **state)
     expect_ok(run(&bench, &err), err);
     assert_int_equal(models_in(bench.table), 2 * configs);
     const struct mly_cost_entry *entry;
+    bool rested = false;
     for (size_t i = 0; (entry = mly_cost_table_at(bench.table, i)); i++) {
         uint32_t threads = entry->config.runtime_defaults ? 0 : entry->config.threads;
         uint64_t runs = counting_runs_of(threads, entry->config.spin, entry->config.batch);
         /* What was timed in rounds, and the warm-up. Groupings may share a number of threads. */
         assert_true(runs > entry->samples);
+        rested = rested || entry->rested_ns > 0;
         assert_true(entry->config.threads * entry->config.groups <=
                     mly_machine_info(machine)->cores);
     }
+    assert_true(rested); /* the fastest, at least */
     assert_int_equal(bench.remarks.count, 0);
     assert_true(mly_cost_table_noise(bench.table)->slowdown > 0);
     bench_close(&bench);

@@ -203,6 +203,38 @@ static void a_first_task_takes_longer(void **state)
     close_sim();
 }
 
+static void a_rest_makes_the_next_task_longer(void **state)
+{
+    (void)state;
+    open_sim("1", 1, whole, 1, "constant:100");
+    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
+    sim.costs[0].rested = 1.5;
+    sim.costs[0].rest_ns = 2 * MS;
+    sim.options.count = 1000;
+    expect_near(run()->latency.p50_ns, 1.5 * MS, 0.005);
+    close_sim();
+
+    /* A shorter rest, in proportion: t = 1 + 0.5 (2 - t) / 2. */
+    open_sim("1", 1, whole, 1, "constant:500");
+    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
+    sim.costs[0].rested = 1.5;
+    sim.costs[0].rest_ns = 2 * MS;
+    sim.options.count = 1000;
+    expect_near(run()->latency.p50_ns, 1.2 * MS, 0.005);
+    close_sim();
+
+    /* None at all, and not known. */
+    open_sim("1", 1, whole, 1, "closed:2");
+    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
+    sim.costs[0].rested = 1.5;
+    sim.costs[0].rest_ns = 2 * MS;
+    sim.options.count = 1000;
+    expect_near(run()->throughput_per_s, 1000, 0.002);
+    sim.costs[0].rested = 0;
+    expect_near(run()->throughput_per_s, 1000, 1e-9);
+    close_sim();
+}
+
 static void a_trace_is_followed(void **state)
 {
     (void)state;
@@ -437,6 +469,7 @@ int main(void)
         cmocka_unit_test(one_request_takes_the_longest_path),
         cmocka_unit_test(the_faster_processor_works_more),
         cmocka_unit_test(a_first_task_takes_longer),
+        cmocka_unit_test(a_rest_makes_the_next_task_longer),
         cmocka_unit_test(a_trace_is_followed),
         cmocka_unit_test(a_full_queue_rejects),
         cmocka_unit_test(measured_spread_is_drawn),

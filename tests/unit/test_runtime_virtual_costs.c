@@ -52,6 +52,13 @@ static void a_whole_model_costs_what_it_was_measured_at(void **state)
         assert_true(out[p].median_ns == 2e6 && out[p].link_ns == 0 && out[p].energy_j == 0);
         assert_true(fabs(out[p].p10_ns - 1.9e6) < 1 && fabs(out[p].p90_ns - 2.1e6) < 1);
     }
+    assert_true(out[0].rested == 0);
+    mly_free(out);
+    struct mly_cost_entry entry = *mly_cost_table_at(costs, 0);
+    entry.rested_ns = 2.5e6;
+    expect_ok(mly_cost_table_put(costs, &entry, &err), err);
+    expect_ok(costs_of(plan, 2, &out), err);
+    assert_true(out[0].rested == 1.25 && out[0].rest_ns == 4e6);
     mly_free(out);
     expect_ok(costs_of(plan, 3, &out), err); /* between two that were measured */
     assert_true(fabs(out[0].median_ns - 3e6) < 1 && fabs(out[0].p90_ns - 3.15e6) < 1);

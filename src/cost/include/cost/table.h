@@ -14,6 +14,13 @@
 
 #include <motley/status.h>
 
+/* After so long without work a group counts as rested, given the median of its runs. */
+#define MLY_REST_MAX_NS 20e6
+static inline double mly_rest_ns(double median_ns)
+{
+    return 2 * median_ns < MLY_REST_MAX_NS ? 2 * median_ns : MLY_REST_MAX_NS;
+}
+
 enum mly_cost_scope {
     MLY_COST_MODEL,   /* scope_id "" */
     MLY_COST_SEGMENT, /* scope_id is the segment hash */
@@ -41,6 +48,8 @@ struct mly_cost_entry {
     struct mly_cost_config config;
     bool modelled;                    /* not measured: from a device model */
     double p10_ns, median_ns, p90_ns; /* one run of one batch on one group while all groups run */
+    double rested_ns;                 /* median run of one group after a rest of mly_rest_ns, the
+                                         others idle; 0 unknown */
     double throughput_per_s;          /* samples per second, all groups together; 0 for nodes */
     double throughput_spread;         /* relative: (p90 - p10) / median over measuring rounds */
     double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */

@@ -39,6 +39,11 @@ struct mly_virtual_cost {
     enum mly_virtual_spread spread;
     double median_ns;      /* of one task, with what it takes to bring tensors there and back */
     double p10_ns, p90_ns; /* MLY_VIRTUAL_LOGNORMAL only */
+    /*
+     * Measured only: a run on a processor that had nothing to do for rest_ns takes this many times as
+     * long; after a shorter rest, in proportion less of it. 0: unknown, as 1.
+     */
+    double rested, rest_ns;
     double link_ns;        /* the part of median_ns in which tensors are on links */
     double first_ns;       /* what the first task takes longer */
     double energy_j;       /* of one task, above idle; 0 unless modelled */
