@@ -58,13 +58,23 @@ static double pieces(const struct mly_device_model *device, double input_bytes, 
     return 9 * ceil(input_bytes / room);
 }
 
+/*
+ * 3. How often a layer's activations are moved: once where they lie in tile memory with the borders that windows reach over;
+ * again where only without these, and once more where not at all.
+ */
+static double moves(const mly_modelled *modelled, const struct mly__modelled_node *node)
+{
+    double room = modelled->device->edgetpu.activation_bytes * modelled->batch;
+    return 1 + (node->bordered_elements > room) + (node->lying_elements >= room);
+}
+
 /* 3. Of one sample. */
 static double layer_s(const mly_modelled *modelled, const struct mly__modelled_node *node,
                       double weight_bytes)
 {
     const struct mly_device_model *device = modelled->device;
-    double activations = (node->input_elements + node->output_elements) / modelled->batch /
-                         device->edgetpu.activation_bytes_per_s;
+    double activations = moves(modelled, node) * (node->input_elements + node->output_elements) /
+                         modelled->batch / device->edgetpu.activation_bytes_per_s;
     double read = weight_bytes / device->edgetpu.fc_macs_per_s;
     if (node->kind != MLY__MODELLED_MATRIX)
         return activations + read;
@@ -125,10 +135,14 @@ static bool add_node(const mly_modelled *modelled, uint32_t index, struct mly_mo
 
 static enum mly_status refuse(const mly_modelled *modelled, uint32_t node, struct mly_error *err)
 {
-    return mly_error_set(err, MLY_E_UNSUPPORTED,
-                         "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s",
-                         modelled->device->name, modelled->graph->nodes[node].label,
-                         modelled->graph->nodes[node].op_type, modelled->nodes[node].why);
+    const char *instead = modelled->nodes[node].instead;
+    return mly_error_set(
+        err, MLY_E_UNSUPPORTED,
+        "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s%s%s; the "
+        "vendor's compiler leaves this node and what follows to the host",
+        modelled->device->name, modelled->graph->nodes[node].label,
+        modelled->graph->nodes[node].op_type, modelled->nodes[node].why,
+        *instead ? ", but has " : "", instead);
 }
 
 static enum mly_status list_layers(const struct mly__modelled_segment *segment,

@@ -20,6 +20,7 @@ struct mly__modelled_node {
     enum mly__modelled_kind kind;
     bool supported;       /* by an Edge TPU */
     const char *why;      /* not, where the operator alone does not say it: " of …"; else "" */
+    const char *instead;  /* what an Edge TPU has that does the same; else "" */
     bool moves;           /* only puts tensors together or apart */
     bool is_convolution;  /* of MLY__MODELLED_MATRIX */
     enum mly_dtype dtype; /* of its arithmetic */
@@ -30,7 +31,9 @@ struct mly__modelled_node {
     double input_elements, output_elements; /* activations */
     double out_channels, depth; /* of MLY__MODELLED_MATRIX: columns, and rows of its weights */
     double taps;                /* places of a convolution's window; 1 for a product */
-    double positions;           /* results per output channel */
+    /* activations as they lie on an Edge TPU's tiles, channels padded; and with the borders that windows reach over */
+    double lying_elements, bordered_elements;
+    double positions; /* results per output channel */
 };
 
 struct mly_modelled {

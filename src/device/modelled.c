@@ -244,6 +244,29 @@ static enum mly_status read_constants(const struct reader *reader, struct mly_de
     return MLY_OK;
 }
 
+/* Numbers of float_bits need a rate. */
+static enum mly_status check_float_bits(const struct reader *reader,
+                                        const struct mly_device_model *model)
+{
+    static const struct {
+        double bits;
+        enum mly_device_constant rate;
+    } types[] = {{8, MLY_DEVICE_I8_MACS_PER_S},
+                 {16, MLY_DEVICE_F16_MACS_PER_S},
+                 {32, MLY_DEVICE_F32_MACS_PER_S},
+                 {64, MLY_DEVICE_F64_MACS_PER_S}};
+    if (!model->origins[MLY_DEVICE_FLOAT_BITS].given)
+        return MLY_OK;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (model->float_bits == types[i].bits)
+            return model->origins[types[i].rate].given
+                       ? MLY_OK
+                       : refuse(reader, "constants.float_bits", "%g needs %s", model->float_bits,
+                                constants[types[i].rate].info.key);
+    return refuse(reader, "constants.float_bits", "%g is none of 8, 16, 32 and 64",
+                  model->float_bits);
+}
+
 /* What single bounds do not see. */
 static enum mly_status check_together(const struct reader *reader,
                                       const struct mly_device_model *model)
@@ -254,7 +277,7 @@ static enum mly_status check_together(const struct reader *reader,
     if (model->family == MLY_DEVICE_EDGETPU && model->edgetpu.reserve_bytes >= model->on_chip_bytes)
         return refuse(reader, "constants.reserve_bytes", "%g B leave nothing of on_chip_bytes, %g",
                       model->edgetpu.reserve_bytes, model->on_chip_bytes);
-    return MLY_OK;
+    return check_float_bits(reader, model);
 }
 
 static enum mly_status read_model(const struct reader *reader, struct mly_device_model *model)

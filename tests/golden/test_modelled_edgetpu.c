@@ -109,11 +109,11 @@ struct bounds {
     double memory_mib, on_mean, on_largest, off_mean, off_largest;
 };
 /*
- * Single measurements of under 0.3 ms scatter by half (n = 1340 took 0.134 ms, n = 1380 0.226 ms), those of the smallest
- * convolutions by a fifth (f = 42 took longer than f = 52): there the mean is what counts.
+ * On the chip single rows scatter as much as the model is off (measured_again): there the mean is what counts. Of
+ * convolutions those above the bar are of under 3.5 ms.
  */
 static const struct bounds fc_bounds = {"edge-fc-%d", 0.006, 20, 46, 0.2, 1};
-static const struct bounds conv_bounds = {"edge-conv-%d", 0.006, 5, 19, 5, 15};
+static const struct bounds conv_bounds = {"edge-conv-%d", 0.006, 5, 19, 2, 5};
 
 static void compare_rows(const struct bounds *bounds, const struct row *rows, size_t count)
 {
@@ -191,6 +191,78 @@ static void every_convolution(void **state)
     size_t count = read_rows("conv/minF32-maxF750-stepF10.csv", rows, 256);
     assert_int_equal(count, 72);
     compare_rows(&conv_bounds, rows, count);
+}
+
+/* --- what was measured more than once --- */
+
+#define RUNS_MAX 4
+
+struct again {
+    int number, runs;
+    double ms[RUNS_MAX];
+};
+
+/* Networks on the chip of the first file, with what the other files say of the same. */
+static size_t read_again(const char *const *files, struct again *out, size_t max)
+{
+    struct row rows[256];
+    size_t count = read_rows(files[0], rows, 256), kept = 0;
+    for (size_t i = 0; i < count && kept < max; i++)
+        if (rows[i].off_mib == 0)
+            out[kept++] = (struct again){rows[i].number, 1, {rows[i].ms}};
+    for (size_t k = 1; k < RUNS_MAX && files[k]; k++) {
+        count = read_rows(files[k], rows, 256);
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; j < kept; j++)
+                if (out[j].number == rows[i].number)
+                    out[j].ms[out[j].runs++] = rows[i].ms;
+    }
+    return kept;
+}
+
+/* How far apart the runs of a network are, and how far the model is from the nearest, in per cent. */
+static void compare_again(const char *family, const char *const *files, double alike, double bound)
+{
+    struct again rows[64];
+    struct errors spread = {0}, outside = {0}, sure = {0};
+    size_t count = read_again(files, rows, 64);
+    for (size_t i = 0; i < count; i++) {
+        char network[64];
+        double least = INFINITY, most = 0;
+        for (int k = 0; k < rows[i].runs; k++) {
+            least = fmin(least, rows[i].ms[k]);
+            most = fmax(most, rows[i].ms[k]);
+        }
+        if (rows[i].runs < 2)
+            continue;
+        snprintf(network, sizeof network, "%s-%d", family, rows[i].number);
+        struct mly_modelled_cost cost = cost_of("edgetpu-pcie", network);
+        double ms = total_ms(&cost), off = ms < least ? ms / least - 1 : fmax(ms / most - 1, 0);
+        add_error(&spread, 100 * (most / least - 1));
+        add_error(&outside, 100 * off);
+        if (most / least - 1 <= alike)
+            add_error(&sure, 100 * off);
+    }
+    printf(
+        "# %s: %d networks measured up to %d times: the runs differ by %.1f %%, at most %.1f %%; "
+        "the model is %.1f %% off the nearest run, at most %.1f %%; of the %d whose runs agree to "
+        "%g %%, at most %.1f %%\n",
+        family, spread.count, RUNS_MAX, mean(&spread), spread.largest, mean(&outside),
+        outside.largest, sure.count, 100 * alike, sure.largest);
+    assert_true(outside.largest <= bound);
+    assert_true(sure.count == 0 || sure.largest <= 5);
+}
+
+static void measured_again(void **state)
+{
+    (void)state;
+    static const char *const fc[RUNS_MAX + 1] = {"fc/minN100-maxN2640-stepN40-L4-I64.csv",
+                                                 "fc/minN100-maxN2640-stepN20-L4-I64.csv"};
+    static const char *const conv[RUNS_MAX + 1] = {
+        "conv/minF32-maxF750-stepF10.csv", "conv/minF32-maxN420-stepN10.csv",
+        "conv/minF32-maxF450-stepF10.csv", "conv/minF32-maxF420-stepF10.csv"};
+    compare_again("edge-fc", fc, 0, 26);
+    compare_again("edge-conv", conv, 0.02, 20);
 }
 
 /* --- other fully connected networks: not those that constants were fitted to --- */
@@ -398,6 +470,32 @@ static void every_segment(void **state)
     assert_true(count > 200);
 }
 
+/* --- what a compiler said of published networks --- */
+
+/*
+ * Stored bytes of whole networks, on and off the chip together: compiler 1.0 of Inception v1 and MobileNet v2
+ * (slideshare.net, ssuser479fa3), 2.0 of ResNet-50 (a log in a public repository). How much of them it kept depended on its
+ * version: 6.5 of Inception's and 6.25 MiB of ResNet's; later ones keep up to 7.74 MiB at 300x300.
+ */
+static void sizes_of_published_networks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *network;
+        double mib, percent; /* what is off */
+    } rows[] = {{"googlenet", 6.71, 3}, {"mobilenet-v2", 3.75, 3}, {"resnet50", 24.68, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mly_modelled_cost cost = cost_of("edgetpu-pcie", rows[i].network);
+        double error = 100 * (cost.weight_bytes / MIB / rows[i].mib - 1);
+        printf("# %-14s stored in %6.2f MiB; the compiler said %6.2f (%+.1f %%); on the chip %.2f "
+               "MiB\n",
+               rows[i].network, cost.weight_bytes / MIB, rows[i].mib, error,
+               cost.on_chip_bytes / MIB);
+        if (fabs(error) > rows[i].percent)
+            fail_msg("%s: off by %.1f %%", rows[i].network, error);
+    }
+}
+
 /* --- published networks --- */
 
 struct published {
@@ -407,11 +505,12 @@ struct published {
 };
 
 static const struct published networks[] = {
-    {"googlenet", 3.4, 4.1, "the Dev Board's slow cores take a millisecond more"},
+    {"googlenet", 3.4, 4.1, NULL},
     {"inception-v4", 85, 102, NULL},
     {"mobilenet-v1", 2.4, 2.4, NULL},
     {"mobilenet-v2", 2.6, 2.6, NULL},
-    {"ssd-mobilenet-v1", 6.5, 11, "boxes are decoded and sorted out on the Dev Board's slow cores"},
+    {"ssd-mobilenet-v1", 6.5, 11,
+     "TFLite_Detection_PostProcess runs on the Dev Board's slow cores"},
     {"resnet50-299", 49, 56, NULL},
     {"resnet152-299", 128, 151, NULL},
     {"squeezenet", 2.1, 2.0, NULL},
@@ -439,7 +538,8 @@ static void published_networks(void **state)
         printf("# %-18s %8.1f  %8.2f  %+6.1f %%   %12.1f  %8.2f  %+6.1f %%%s%s\n", row->network,
                row->usb3_ms, total_ms(&usb3), usb3_error, row->dev_board_ms, total_ms(&pcie),
                pcie_error, outlier ? "; " : "", outlier && row->outlier ? row->outlier : "");
-        assert_true(fabs(usb3_error) <= bound_of(row->usb3_ms));
+        if (fabs(usb3_error) > bound_of(row->usb3_ms))
+            fail_msg("%s is off by %.1f %% on USB 3", row->network, usb3_error);
         if (outlier && !row->outlier)
             fail_msg("%s is off by %.1f %%", row->network, pcie_error);
         assert_true(fabs(pcie_error) <= 50);
@@ -453,9 +553,11 @@ int main(void)
         cmocka_unit_test(convolutions),
         cmocka_unit_test(unequal_layers),
         cmocka_unit_test(segments_keep_what_the_compiler_keeps),
+        cmocka_unit_test(sizes_of_published_networks),
         cmocka_unit_test(published_networks),
         cmocka_unit_test(every_fully_connected_network),
         cmocka_unit_test(every_convolution),
+        cmocka_unit_test(measured_again),
         cmocka_unit_test(every_network_of_unequal_layers),
         cmocka_unit_test(wider_networks),
         cmocka_unit_test(every_segment),

@@ -198,6 +198,50 @@ static void others_gain_by_batches(void **state)
     assert_true(many.execution_ns < 0.7 * 32 * one.execution_ns);
 }
 
+/* A runtime's half precision: half the bytes, the rate of that type; what crosses stays as the model has it. */
+static void floats_may_be_computed_in_fewer_bits(void **state)
+{
+    (void)state;
+    mly_model *model = zoo("vgg16");
+    struct mly_device_model half = *device("roofline");
+    half.float_bits = 16;
+    mly_modelled *plain = modelled_on(device("roofline"), model, 1),
+                 *halved = modelled_on(&half, model, 1);
+    struct mly_modelled_cost a = cost(plain, NULL, 0), b = cost(halved, NULL, 0);
+    expect_near(b.weight_bytes, a.weight_bytes / 2);
+    expect_near(b.input_bytes, a.input_bytes);
+    expect_near(b.macs, a.macs);
+    const double fixed = half.launch_ns,
+                 ratio = (b.execution_ns - fixed) / (a.execution_ns - fixed);
+    assert_true(ratio > 0.5 && ratio < 0.52); /* node_ns stays */
+    mly_modelled_destroy(plain);
+    mly_modelled_destroy(halved);
+    mly_model_destroy(model);
+}
+
+/*
+ * Five 3x3 convolutions of 64x64: a tile holds 16x16 of each channel, 18x18 with the borders. Up to 300 channels input and
+ * result lie there with them, up to 380 without, and beyond not at all.
+ */
+static void activations_that_outgrow_the_tiles_are_moved_again(void **state)
+{
+    (void)state;
+    static const struct {
+        int filters, times;
+    } rows[] = {{300, 1}, {304, 2}, {380, 2}, {384, 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[32];
+        const double f = rows[i].filters, positions = 64 * 64;
+        const struct mly_device_model *tpu = device("edgetpu-pcie");
+        snprintf(name, sizeof name, "edge-conv-%d", rows[i].filters);
+        struct mly_modelled_cost c = whole(name, "edgetpu-pcie", 1);
+        double products = positions * 9 * (4 + 4 * f) * ceil(f / 64) * 64;
+        double moved = positions * ((3 + f) + 4 * rows[i].times * 2 * f);
+        expect_near(c.execution_ns, tpu->launch_ns + products / tpu->edgetpu.conv_macs_per_s * 1e9 +
+                                        moved / tpu->edgetpu.activation_bytes_per_s * 1e9);
+    }
+}
+
 /* Spilling takes whole layers, the largest, and no more than it must. */
 static void whole_layers_are_streamed(void **state)
 {
@@ -243,6 +287,44 @@ static void an_edge_tpu_names_what_it_cannot_compute(void **state)
                  "'product': the Edge TPU has no MatMul of two computed tensors");
     mly_modelled_destroy(modelled);
     mly_model_destroy(model);
+}
+
+/* Conditions of Coral's table, and what it has instead. */
+static void an_edge_tpu_has_some_operators_with_conditions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *op, *inputs, *constant, *says; /* NULL: it can */
+    } rows[] = {
+        {"Div", "x c", "c", NULL},
+        {"Div", "c x", "c",
+         "node 'node': the Edge TPU has no Div by what is computed, but has Mul; the vendor's "
+         "compiler leaves this node and what follows to the host"},
+        {"LeakyRelu", "x", NULL, "has no LeakyRelu, but has PRelu"},
+        {"HardSwish", "x", NULL, "has no HardSwish, but has Add, Clip and Mul;"},
+        {"Erf", "x", NULL, "has no Erf; the vendor's compiler"},
+        {"Softmax", "x", NULL, "has no Softmax of over 16000 numbers;"},
+        {"Relu", "x", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct wire g = {0};
+        struct mly_modelled_cost out;
+        wire_put(&g, GRAPH_NODE, onnx_node(rows[i].op, "node", rows[i].inputs, "y"));
+        wire_text(&g, 2, "conditions");
+        if (rows[i].constant)
+            wire_put(&g, GRAPH_INITIALISER, onnx_raw_tensor("c", F32, "1", 4, 1));
+        wire_put(&g, GRAPH_INPUT, onnx_value("x", F32, "N 16001"));
+        wire_put(&g, GRAPH_OUTPUT, onnx_value("y", F32, "N 16001"));
+        mly_model *model = load(onnx_model(g));
+        mly_modelled *modelled = modelled_on(device("edgetpu-pcie"), model, 2);
+        if (!rows[i].says)
+            expect_ok(mly_modelled_segment(modelled, NULL, 0, &out, &err), err);
+        else
+            expect_error(mly_modelled_segment(modelled, NULL, 0, &out, &err), MLY_E_UNSUPPORTED,
+                         err, rows[i].says);
+        mly_modelled_destroy(modelled);
+        mly_model_destroy(model);
+    }
 }
 
 static void a_type_without_a_rate_is_refused(void **state)
@@ -358,8 +440,11 @@ int main(void)
         cmocka_unit_test(a_larger_network_takes_longer),
         cmocka_unit_test(an_edge_tpu_computes_one_sample_at_a_time),
         cmocka_unit_test(others_gain_by_batches),
+        cmocka_unit_test(floats_may_be_computed_in_fewer_bits),
+        cmocka_unit_test(activations_that_outgrow_the_tiles_are_moved_again),
         cmocka_unit_test(whole_layers_are_streamed),
         cmocka_unit_test(an_edge_tpu_names_what_it_cannot_compute),
+        cmocka_unit_test(an_edge_tpu_has_some_operators_with_conditions),
         cmocka_unit_test(a_type_without_a_rate_is_refused),
         cmocka_unit_test(memory_has_an_end),
         cmocka_unit_test(weights_may_come_through_dequantising),
