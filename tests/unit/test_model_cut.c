@@ -11,35 +11,9 @@
 #include "base/random.h"
 #include "model/cut.h"
 #include "model/split.h"
-#include "test_model_wire.h"
+#include "test_model_rig.h"
 
 #define NODES_MAX 64
-
-static char *scratch;
-static struct mly_error err;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    scratch = scratch_create();
-    return setenv("MOTLEY_CACHE_DIR", scratch_path(scratch, "cache"), 1);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    scratch_remove(scratch);
-    return 0;
-}
-
-static mly_model *load(struct wire w)
-{
-    mly_model *model = NULL;
-    const char *path = scratch_path(scratch, "m.onnx");
-    wire_save(w, path);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    return model;
-}
 
 /* One of tests/data/models, with types and shapes as the runtime infers them. */
 static mly_model *fixture(const char *name)

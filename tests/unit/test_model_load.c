@@ -5,33 +5,7 @@
 #include "base/alloc.h"
 #include "model/graph.h"
 #include "model/segment.h"
-#include "test_model_wire.h"
-
-static char *scratch;
-static struct mly_error err;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    scratch = scratch_create();
-    return setenv("MOTLEY_CACHE_DIR", scratch_path(scratch, "cache"), 1);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    scratch_remove(scratch);
-    return 0;
-}
-
-static mly_model *load(struct wire w)
-{
-    mly_model *model = NULL;
-    const char *path = scratch_path(scratch, "m.onnx");
-    wire_save(w, path);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    return model;
-}
+#include "test_model_rig.h"
 
 static void refuse(struct wire w, enum mly_status status, const char *fragment)
 {

@@ -5,42 +5,11 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "model/segment.h"
-#include "test_model_wire.h"
+#include "test_model_rig.h"
 
 /* Of segment_save.c: the limit given, so that a small model goes the way of one over 2 GB. */
 enum mly_status mly__segment_save(const struct mly_segment *segment, const char *path,
                                   uint64_t inside_max_bytes, struct mly_error *err);
-
-static char *scratch;
-static struct mly_error err;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    scratch = scratch_create();
-    return setenv("MOTLEY_CACHE_DIR", scratch_path(scratch, "cache"), 1);
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    scratch_remove(scratch);
-    return 0;
-}
-
-static mly_model *open_model(const char *path)
-{
-    mly_model *model = NULL;
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    return model;
-}
-
-static mly_model *load(struct wire w)
-{
-    const char *path = scratch_path(scratch, "m.onnx");
-    wire_save(w, path);
-    return open_model(path);
-}
 
 /* The serialised segment, as a file beside nothing: what it refers to is put in. */
 static mly_model *reload(const struct mly_segment *segment)
