@@ -21,7 +21,7 @@
 #include "device/thread.h"
 #include "runtime/native.h"
 #include "support/fake_backend.h"
-#include "work_backend.h"
+#include "support/work_backend.h"
 
 /* --- measuring --- */
 

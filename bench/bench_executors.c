@@ -23,8 +23,8 @@
 #include "runtime/native.h"
 #include "runtime/starpu.h"
 #include "support/fake_backend.h"
+#include "support/work_backend.h"
 #include "tensorio/raw.h"
-#include "work_backend.h"
 
 enum { ROUNDS = 9, SOLO_MAX = 2000, INPUTS_MAX = 16 };
 

@@ -4,10 +4,10 @@
  *   bench_scheduler [--quick]
  *
  * Printed, measured on this box, per policy: one decision with 16 processors of unlike speed and 64
- * queued tasks, in the three situations there are. "taken": a fast processor became idle and gets
+ * queued tasks, in the situations there are. "taken": a fast processor became idle and gets
  * the first task. "searched": only slow processors are idle, and the first tasks are better off
- * waiting for the fast ones. "declined": all tasks are better off waiting, so that all are looked
- * at. And a whole turn: push, decide, ran, release.
+ * waiting for the fast ones. "declined": all tasks are better off waiting, clearly; "just declined":
+ * so little better off that all are looked at. And a whole turn: push, decide, ran, release.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include "model/graph.h"
 #include "runtime/scheduler.h"
 
-enum { PROCESSORS = 16, QUEUED = 64, SEGMENTS = 8, SAMPLES = 20000 };
+enum { PROCESSORS = 16, QUEUED = 64, SEGMENTS = 8, SAMPLES = 20000, JUST = 10 };
 
 static double samples_ns[SAMPLES];
 static struct mly_schedule_task tasks[QUEUED + PROCESSORS];
@@ -56,11 +56,14 @@ static void set_costs(mly_scheduler *scheduler, uint32_t segments, int64_t ratio
     }
 }
 
+/* only: 1 + processor, 0: any. */
 static void push(mly_scheduler *scheduler, struct mly_schedule_task *task, uint64_t order,
-                 uint32_t segments)
+                 uint32_t segments, uint32_t only)
 {
-    *task = (struct mly_schedule_task){
-        .order = order, .segment = (uint32_t)(order % segments), .home = MLY_NO_INDEX};
+    *task = (struct mly_schedule_task){.order = order,
+                                       .segment = (uint32_t)(order % segments),
+                                       .home = MLY_NO_INDEX,
+                                       .only = only};
     mly_scheduler_push(scheduler, task);
 }
 
@@ -84,8 +87,7 @@ static void decide(enum mly_schedule_policy policy, uint32_t segments, int64_t r
     uint64_t order = 0;
     set_costs(scheduler, segments, ratio);
     for (uint32_t p = 0; p < PROCESSORS; p++) {
-        push(scheduler, &tasks[QUEUED + p], order++, segments);
-        tasks[QUEUED + p].only = p + 1;
+        push(scheduler, &tasks[QUEUED + p], order++, segments, p + 1);
         (void)mly_scheduler_decide_at(scheduler, 0, &decided, &processor);
     }
     for (uint32_t p = 1; p < PROCESSORS; p += 2) /* slow ones */
@@ -93,7 +95,7 @@ static void decide(enum mly_schedule_policy policy, uint32_t segments, int64_t r
     if (fast)
         mly_scheduler_release(scheduler, 0, 10);
     for (uint32_t i = 0; i < QUEUED; i++)
-        push(scheduler, &tasks[i], order++, segments);
+        push(scheduler, &tasks[i], order++, segments, 0);
     for (size_t i = 0; i < count; i++) {
         int64_t begin_ns = mly_now_ns();
         bool found = mly_scheduler_decide_at(scheduler, 20, &decided, &processor);
@@ -118,7 +120,7 @@ static void turn(enum mly_schedule_policy policy, size_t count)
     mly_random_init(&random, 1);
     set_costs(scheduler, 1, 4);
     for (uint32_t i = 0; i < QUEUED + PROCESSORS; i++)
-        push(scheduler, &tasks[i], order++, 1);
+        push(scheduler, &tasks[i], order++, 1, 0);
     while (mly_scheduler_decide_at(scheduler, now_ns, &decided, &processor))
         running[processor] = decided;
     for (size_t i = 0; i < count; i++) {
@@ -130,7 +132,7 @@ static void turn(enum mly_schedule_policy policy, size_t count)
         int64_t begin_ns = mly_now_ns();
         mly_scheduler_ran(scheduler, task, p, p % 2 ? 4000000 : 1000000);
         mly_scheduler_release(scheduler, p, now_ns);
-        push(scheduler, task, order++, 1);
+        push(scheduler, task, order++, 1, 0);
         running[p] = NULL;
         while (mly_scheduler_decide_at(scheduler, now_ns, &decided, &processor))
             running[processor] = decided;
@@ -155,6 +157,8 @@ int main(int argument_count, char **arguments)
             decide(policy, SEGMENTS, 4, false, "searched, 8 segments", count);
             decide(policy, 1, 100, false, "declined, 1 segment", count);
             decide(policy, SEGMENTS, 100, false, "declined, 8 segments", count);
+            decide(policy, 1, JUST, false, "just declined, 1 segment", count);
+            decide(policy, SEGMENTS, JUST, false, "just declined, 8 segments", count);
         }
         turn(policy, count);
     }

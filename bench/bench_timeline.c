@@ -17,7 +17,7 @@
 #include "base/stats.h"
 #include "runtime/native.h"
 #include "support/fake_backend.h"
-#include "work_backend.h"
+#include "support/work_backend.h"
 
 enum { ROUNDS = 41 };
 

@@ -56,9 +56,13 @@ static void free_group(struct mly__group *group)
     mly_free(group->lanes);
     mly_free(group->first_lane);
     mly_free(group->eligible);
+    mly_free(group->ascending);
+    mly_free(group->first_ascending);
+    mly_free(group->sets);
+    mly_free(group->active);
     mly_free(group->costs);
     mly_free(group->expected_ns);
-    mly_free(group->row_runs);
+    mly_free(group->rows);
     mly_free(group);
 }
 
@@ -100,8 +104,13 @@ static bool allocate(struct mly__group *g, uint32_t pair_count)
     g->eligible = mly_alloc_array(pair_count, sizeof *g->eligible);
     g->costs = mly_alloc_array(rows * g->stride, sizeof *g->costs);
     g->expected_ns = mly_alloc_array(rows * g->stride, sizeof *g->expected_ns);
-    g->row_runs = mly_alloc_array(rows, sizeof *g->row_runs);
-    return g->lanes && g->first_lane && g->eligible && g->costs && g->expected_ns && g->row_runs;
+    g->rows = mly_alloc_array(rows, sizeof *g->rows);
+    g->ascending = mly_alloc_array(pair_count, sizeof *g->ascending);
+    g->first_ascending = mly_alloc_array(g->segment_count + 1, sizeof *g->first_ascending);
+    g->sets = mly_alloc_array(g->segment_count, sizeof *g->sets);
+    g->active = mly_alloc_array(rows, sizeof *g->active);
+    return g->lanes && g->first_lane && g->eligible && g->costs && g->expected_ns && g->rows &&
+           g->ascending && g->first_ascending && g->sets && g->active;
 }
 
 static uint32_t count_lanes(enum mly_schedule_policy policy, uint32_t segments, uint32_t pairs)
@@ -120,6 +129,24 @@ static uint32_t count_lanes(enum mly_schedule_policy policy, uint32_t segments, 
 static uint32_t lanes_of(enum mly_schedule_policy policy, uint32_t count)
 {
     return policy == MLY_SCHEDULE_EARLIEST ? 0 : policy == MLY_SCHEDULE_EAGER ? 1 : count;
+}
+
+/* From expected_ns, which says where there are sessions. */
+static void list_ascending(struct mly__group *g)
+{
+    uint32_t n = 0;
+    for (uint32_t segment = 0; segment < g->segment_count; segment++) {
+        const int64_t *expected_ns =
+            g->expected_ns + (size_t)segment * MLY__BATCH_SIZES * g->stride;
+        g->first_ascending[segment] = n;
+        for (uint32_t p = 0; p < g->stride; p++) {
+            if (expected_ns[p] == MLY__NEVER_NS)
+                continue;
+            g->ascending[n++] = p;
+            g->sets[segment] |= mly__processor_bit(p);
+        }
+    }
+    g->first_ascending[g->segment_count] = n;
 }
 
 static void lay_out(struct mly__group *g, enum mly_schedule_policy policy,
@@ -148,6 +175,7 @@ static void lay_out(struct mly__group *g, enum mly_schedule_policy policy,
                 g->expected_ns[row * g->stride + eligible[segment].processors[i]] = 0;
         }
     }
+    list_ascending(g);
 }
 
 static bool reserve_processors(mly_scheduler *s, uint32_t count)
@@ -160,7 +188,10 @@ static bool reserve_processors(mly_scheduler *s, uint32_t count)
     int64_t *available_ns = mly_realloc_array(s->available_ns, count, sizeof *available_ns);
     if (available_ns)
         s->available_ns = available_ns;
-    return processors && available_ns;
+    uint32_t *sorted = mly_realloc_array(s->sorted, count, sizeof *sorted);
+    if (sorted)
+        s->sorted = sorted;
+    return processors && available_ns && sorted;
 }
 
 /* A place for one more group; MLY_NO_INDEX when memory is short. */
@@ -212,6 +243,7 @@ enum mly_status mly_scheduler_add_group(mly_scheduler *scheduler, uint32_t proce
     lay_out(g, scheduler->policy, eligible);
     for (; scheduler->processor_count < processor_count; scheduler->processor_count++) {
         scheduler->processors[scheduler->processor_count] = (struct mly__processor){0};
+        scheduler->idle_set |= mly__processor_bit(scheduler->processor_count);
         scheduler->idle++;
     }
     scheduler->groups[number] = g;
@@ -266,6 +298,7 @@ void mly_scheduler_destroy(mly_scheduler *scheduler)
     mly_free(scheduler->groups);
     mly_free(scheduler->processors);
     mly_free(scheduler->available_ns);
+    mly_free(scheduler->sorted);
     mly_free(scheduler);
 }
 
@@ -345,6 +378,31 @@ static void catch_up(mly_scheduler *s, struct mly__group *g)
         g->served = least;
 }
 
+/* One more task of its row waits. */
+static void count_in(struct mly__group *g, struct mly_schedule_task *task)
+{
+    struct mly__row *row = &g->rows[task->row];
+    if (row->waiting++ == 0) {
+        row->at = g->active_count;
+        g->active[g->active_count++] = task->row;
+    }
+    task->choosy = task->avoid || task->only || task->move_ns;
+    g->choosy += task->choosy;
+    g->length++;
+}
+
+static void count_out(struct mly__group *g, const struct mly_schedule_task *task)
+{
+    struct mly__row *row = &g->rows[task->row];
+    if (--row->waiting == 0) {
+        uint32_t last = g->active[--g->active_count];
+        g->active[row->at] = last;
+        g->rows[last].at = row->at;
+    }
+    g->choosy -= task->choosy;
+    g->length--;
+}
+
 void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task)
 {
     struct mly__group *g = scheduler->groups[task->group];
@@ -354,7 +412,7 @@ void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task
     task->lane = choose_lane(scheduler, g, task, draw(scheduler, task));
     task->waiting = true;
     link_task(&g->lanes[task->lane], task);
-    g->length++;
+    count_in(g, task);
     scheduler->length++;
 }
 
@@ -365,7 +423,7 @@ void mly_scheduler_remove(mly_scheduler *scheduler, struct mly_schedule_task *ta
     struct mly__group *g = scheduler->groups[task->group];
     unlink_task(&g->lanes[task->lane], task);
     task->waiting = false;
-    g->length--;
+    count_out(g, task);
     scheduler->length--;
 }
 
@@ -408,6 +466,10 @@ void mly__scheduler_set_state(mly_scheduler *scheduler, uint32_t processor, bool
     p->aside = aside;
     scheduler->idle += mly__is_open(p);
     scheduler->aside += p->aside;
+    if (mly__is_open(p))
+        scheduler->idle_set |= mly__processor_bit(processor);
+    else if (scheduler->processor_count <= 64) /* else others share the bit */
+        scheduler->idle_set &= ~mly__processor_bit(processor);
 }
 
 void mly_scheduler_ran(mly_scheduler *scheduler, const struct mly_schedule_task *task,
@@ -418,8 +480,10 @@ void mly_scheduler_ran(mly_scheduler *scheduler, const struct mly_schedule_task 
     p->failures = 0;
     p->pause_ns = 0;
     g->served += (double)(elapsed_ns - task->cost_ns) / g->weight;
-    if (task->move_ns)
-        elapsed_ns -= task->move_ns[processor];
+    if (task->move_ns) { /* which may be assumed: a run is never nothing but moving */
+        int64_t most_ns = elapsed_ns - elapsed_ns / 4;
+        elapsed_ns -= task->move_ns[processor] < most_ns ? task->move_ns[processor] : most_ns;
+    }
     mly__costs_ran(g, task->row, task->batch, processor, elapsed_ns);
 }
 

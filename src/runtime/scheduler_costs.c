@@ -22,11 +22,39 @@ enum { SURE = 3 };
 /* (3) Runs of a row without this processor that halve its cost. */
 enum { FORGET_RUNS = 256, FORGET_HALVES = 2 };
 
+static void sort_two(float *a, float *b)
+{
+    float least = *a < *b ? *a : *b, most = *a < *b ? *b : *a;
+    *a = least;
+    *b = most;
+}
+
+/* Without branches, which no processor could foretell: Knuth 5.3.4, with nine comparisons. */
+static void sort_five(float v[5])
+{
+    sort_two(&v[0], &v[1]);
+    sort_two(&v[3], &v[4]);
+    sort_two(&v[2], &v[4]);
+    sort_two(&v[2], &v[3]);
+    sort_two(&v[0], &v[3]);
+    sort_two(&v[0], &v[2]);
+    sort_two(&v[1], &v[4]);
+    sort_two(&v[1], &v[3]);
+    sort_two(&v[1], &v[2]);
+}
+
 /* (1), (2) */
 static void find_middle(struct mly__cost *cost)
 {
     float sorted[MLY__COST_RUNS];
     uint32_t n = cost->count;
+    if (n == MLY__COST_RUNS) {
+        memcpy(sorted, cost->runs_ns, sizeof sorted);
+        sort_five(sorted);
+        cost->middle_ns = sorted[2];
+        cost->spread_ns = sorted[3] - sorted[1];
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = i;
         for (; at > 0 && sorted[at - 1] > cost->runs_ns[i]; at--)
@@ -34,27 +62,44 @@ static void find_middle(struct mly__cost *cost)
         sorted[at] = cost->runs_ns[i];
     }
     cost->middle_ns = n == 0 ? 0 : n < SURE ? sorted[0] : sorted[(n - 1) / 2];
-    cost->spread_ns = n < MLY__COST_RUNS ? 0 : sorted[n - 2] - sorted[1];
+    cost->spread_ns = 0;
 }
 
+/* (3) */
+static uint64_t halves(const struct mly__cost *cost, uint64_t runs)
+{
+    uint64_t n = (runs - cost->seen) / FORGET_RUNS;
+    return n < FORGET_HALVES ? n : FORGET_HALVES;
+}
+
+/* What is expected of one processor by itself. */
+static int64_t expect_one(const struct mly__cost *cost, uint64_t runs)
+{
+    int64_t ns = (int64_t)cost->middle_ns >> halves(cost, runs);
+    return cost->count > 0 && ns < 1 ? 1 : ns;
+}
+
+/* What is expected of all processors of a row, and how long that holds whatever the others do. */
 static void expect(struct mly__group *group, uint32_t row)
 {
+    struct mly__row *r = &group->rows[row];
     const struct mly__cost *costs = group->costs + (size_t)row * group->stride;
     int64_t *expected_ns = group->expected_ns + (size_t)row * group->stride;
     int64_t least_ns = MLY__NEVER_NS;
-    bool all_sure = true;
+    r->unsure = false;
+    r->forget_at = UINT64_MAX;
     for (uint32_t p = 0; p < group->stride; p++) {
         if (expected_ns[p] == MLY__NEVER_NS)
             continue;
-        uint64_t halves = (group->row_runs[row] - costs[p].seen) / FORGET_RUNS; /* (3) */
-        int64_t ns =
-            (int64_t)costs[p].middle_ns >> (halves < FORGET_HALVES ? halves : FORGET_HALVES);
-        expected_ns[p] = costs[p].count > 0 && ns < 1 ? 1 : ns;
+        expected_ns[p] = expect_one(&costs[p], r->runs);
         if (costs[p].count > 0 && expected_ns[p] < least_ns)
             least_ns = expected_ns[p];
-        all_sure = all_sure && (costs[p].count == 0 || costs[p].count >= SURE);
+        r->unsure = r->unsure || (costs[p].count > 0 && costs[p].count < SURE);
+        uint64_t n = halves(&costs[p], r->runs) + 1;
+        if (n <= FORGET_HALVES && costs[p].seen + n * FORGET_RUNS < r->forget_at)
+            r->forget_at = costs[p].seen + n * FORGET_RUNS;
     }
-    for (uint32_t p = 0; p < group->stride && !all_sure; p++) {
+    for (uint32_t p = 0; p < group->stride && r->unsure; p++) {
         if (expected_ns[p] != MLY__NEVER_NS && costs[p].count > 0 && costs[p].count < SURE)
             expected_ns[p] = least_ns; /* (2) */
     }
@@ -141,7 +186,7 @@ uint32_t mly__costs_row(struct mly__group *group, uint32_t segment, uint32_t bat
 void mly__costs_set(struct mly__group *group, uint32_t row, uint32_t processor, int64_t cost_ns)
 {
     struct mly__cost *cost = &group->costs[(size_t)row * group->stride + processor];
-    *cost = (struct mly__cost){.seen = group->row_runs[row]};
+    *cost = (struct mly__cost){.seen = group->rows[row].runs};
     for (int i = 0; i < SURE && cost_ns > 0; i++)
         note(cost, (float)cost_ns);
     expect(group, row);
@@ -155,11 +200,15 @@ void mly__costs_ran(struct mly__group *group, uint32_t row, uint32_t batch, uint
     double ns = (double)(elapsed_ns > 0 ? elapsed_ns : 1);
     if (known != batch && known > 0 && batch > 0)
         ns *= (double)known / batch;
-    if (group->row_runs[row] - cost->seen >= FORGET_RUNS)
+    struct mly__row *r = &group->rows[row];
+    if (r->runs - cost->seen >= FORGET_RUNS)
         cost->count = cost->next = 0; /* (3): what is old proves nothing */
     note(cost, (float)ns);
-    cost->seen = ++group->row_runs[row];
-    expect(group, row);
+    cost->seen = ++r->runs;
+    if (r->unsure || cost->count < SURE || r->runs >= r->forget_at)
+        expect(group, row);
+    else /* nothing changes for the others */
+        group->expected_ns[(size_t)row * group->stride + processor] = expect_one(cost, r->runs);
 }
 
 /* --- the scheduler's interface --- */

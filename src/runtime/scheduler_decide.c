@@ -20,6 +20,14 @@
  *   5. When a task waits for a busy processor although an idle one could take it, `review` is when
  *      it would have been better not to have waited.
  *
+ * What would be found anyway is not worked out:
+ *   6. No processor is idle that may run a task of any waiting row: there is no decision.
+ *   7. Tasks of one group that share no processor, not even by way of others, with what an idle one may
+ *      run change nothing, and are passed over. (Of several groups they would count in their group's share.)
+ *   8. After the first task that waits although an idle processor could take it: if the busy ones end
+ *      all that waits sooner in any case, there is no decision. All work that waits, spread over the
+ *      processors that may run a row, is an upper bound on when the first of them is available.
+ *
  * The other policies give a lane's first task to one of its idle processors, by the same ties
  * without costs.
  */
@@ -27,6 +35,8 @@
 
 /* What a task of unknown cost counts for in its group's share, until it has run. */
 #define UNKNOWN_NS 1000.0
+/* So few tasks are looked at sooner than a bound is worked out for them, and for so many kinds at most. */
+enum { FEW = 6, ROWS_MAX = 32 };
 
 static int64_t task_cost_ns(const struct mly__group *g, const struct mly_schedule_task *task,
                             uint32_t processor)
@@ -69,6 +79,16 @@ static struct mly__group *least_served(const mly_scheduler *s)
     return g;
 }
 
+/* The only group that has tasks; NULL if there are several. */
+static struct mly__group *only_group(const mly_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        if (s->groups[i] && s->groups[i]->length > 0)
+            return s->groups[i]->length == s->length ? s->groups[i] : NULL;
+    }
+    return NULL;
+}
+
 /* The next task by the cursors, which move on; NULL at the end. */
 static struct mly_schedule_task *look_at_next(const mly_scheduler *s, struct mly__group **group)
 {
@@ -102,17 +122,20 @@ static void rewind(mly_scheduler *s)
 /* (1) */
 static void foresee(mly_scheduler *s)
 {
+    const int64_t now = s->now_ns;
+    s->open_count = s->awaited_count = 0;
     for (uint32_t i = 0; i < s->processor_count; i++) {
         const struct mly__processor *p = &s->processors[i];
-        int64_t now = s->now_ns;
-        if (p->aside)
-            s->available_ns[i] = MLY__NEVER_NS;
-        else if (!p->busy)
-            s->available_ns[i] = now;
-        else if (p->ends_ns == 0)
-            s->available_ns[i] = MLY__NEVER_NS;
-        else
-            s->available_ns[i] = p->ends_ns > now ? p->ends_ns : now + (now - p->ends_ns);
+        s->available_ns[i] = now;
+        if (mly__is_open(p)) {
+            s->sorted[s->open_count++] = i;
+            continue;
+        }
+        s->available_ns[i] = MLY__NEVER_NS;
+        if (p->aside || p->ends_ns == 0)
+            continue;
+        s->available_ns[i] = p->ends_ns > now ? p->ends_ns : now + (now - p->ends_ns);
+        s->sorted[s->processor_count - ++s->awaited_count] = i;
     }
 }
 
@@ -147,12 +170,37 @@ static int64_t finish_ns(const mly_scheduler *s, const struct mly_schedule_task 
     return s->available_ns[p] + cost_ns[p] + (task->move_ns ? task->move_ns[p] : 0);
 }
 
+/* The processors that may run a task, ascending. */
+struct list {
+    const uint32_t *items;
+    uint32_t count;
+};
+
+static struct list processors_of(const struct mly__group *g, uint32_t row)
+{
+    const uint32_t *first = &g->first_ascending[row / MLY__BATCH_SIZES];
+    return (struct list){g->ascending + first[0], first[1] - first[0]};
+}
+
+/* Those that are idle; those that are waited for. */
+static struct list open_ones(const mly_scheduler *s)
+{
+    return (struct list){s->sorted, s->open_count};
+}
+
+static struct list awaited_ones(const mly_scheduler *s)
+{
+    return (struct list){s->sorted + s->processor_count - s->awaited_count, s->awaited_count};
+}
+
 static struct choice choose(const mly_scheduler *s, const struct mly__group *g,
                             const struct mly_schedule_task *task)
 {
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
+    const struct list list = processors_of(g, task->row);
     struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
-    for (uint32_t p = 0; p < g->stride; p++) {
+    for (uint32_t i = 0; i < list.count; i++) {
+        uint32_t p = list.items[i];
         int64_t ns = finish_ns(s, task, cost_ns, p);
         if (ns >= MLY__NEVER_NS || (task->avoid && !mly__health_may_retry(s, task, p)))
             continue;
@@ -162,27 +210,6 @@ static struct choice choose(const mly_scheduler *s, const struct mly__group *g,
             choice.finish_ns = ns;
         }
     }
-    return choice;
-}
-
-/* The usual case, for speed: nothing has to be moved and no processor to be avoided. */
-static struct choice choose_quickly(const mly_scheduler *s, const struct mly__group *g,
-                                    const struct mly_schedule_task *task)
-{
-    const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
-    struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
-    uint32_t best = 0, ties = 0;
-    int64_t least_ns = INT64_MAX;
-    for (uint32_t p = 0; p < g->stride; p++) {
-        int64_t ns = s->available_ns[p] + cost_ns[p];
-        ties = ns < least_ns ? 0 : ties + (ns == least_ns);
-        best = ns < least_ns ? p : best;
-        least_ns = ns < least_ns ? ns : least_ns;
-    }
-    if (ties > 0 || cost_ns[best] == 0)
-        return choose(s, g, task);
-    if (least_ns < MLY__NEVER_NS)
-        choice = (struct choice){best, least_ns};
     return choice;
 }
 
@@ -205,25 +232,15 @@ static bool has_only(const mly_scheduler *s, const struct mly__group *g,
            g->expected_ns[(size_t)task->row * g->stride + p] != MLY__NEVER_NS;
 }
 
-static struct choice place(const mly_scheduler *s, const struct mly__group *g,
-                           const struct mly_schedule_task *task)
-{
-    if (!task->only && !task->avoid && !task->move_ns)
-        return choose_quickly(s, g, task);
-    if (has_only(s, g, task))
-        return choose_only(s, g, task);
-    return choose(s, g, task);
-}
-
 /* Of the idle processors that where the task would end first. */
 static struct choice find_idle(const mly_scheduler *s, const struct mly__group *g,
                                const struct mly_schedule_task *task)
 {
     const int64_t *cost_ns = g->expected_ns + (size_t)task->row * g->stride;
+    const struct list list = open_ones(s);
     struct choice choice = {MLY_NO_INDEX, MLY__NEVER_NS};
-    for (uint32_t p = 0; p < g->stride; p++) {
-        if (!mly__is_open(&s->processors[p]))
-            continue;
+    for (uint32_t i = 0; i < list.count && list.items[i] < g->stride; i++) {
+        uint32_t p = list.items[i];
         int64_t ns = finish_ns(s, task, cost_ns, p);
         if (ns < choice.finish_ns && (!task->avoid || mly__health_may_retry(s, task, p)))
             choice = (struct choice){p, ns};
@@ -231,27 +248,65 @@ static struct choice find_idle(const mly_scheduler *s, const struct mly__group *
     return choice;
 }
 
-/* What find_idle found of tasks that are alike; a decision changes nothing about it. */
-struct idle_cache {
-    const struct mly__group *group;
-    uint32_t row;
-    struct choice choice;
-};
-enum { IDLE_CACHES = 16 };
-
-static struct choice find_idle_quickly(const mly_scheduler *s, const struct mly__group *g,
-                                       const struct mly_schedule_task *task,
-                                       struct idle_cache *caches)
+/* The same for all tasks of a row that are not choosy: within a decision nothing changes about it. */
+static const struct mly__row *find_idle_once(const mly_scheduler *s, struct mly__group *g,
+                                             uint32_t index)
 {
-    struct choice none = {MLY_NO_INDEX, MLY__NEVER_NS};
-    if (has_only(s, g, task))
-        return none;
-    if (task->avoid || task->move_ns)
-        return find_idle(s, g, task);
-    struct idle_cache *cache = &caches[task->row / MLY__BATCH_SIZES % IDLE_CACHES];
-    if (cache->group != g || cache->row != task->row)
-        *cache = (struct idle_cache){g, task->row, find_idle(s, g, task)};
-    return cache->choice;
+    struct mly__row *row = &g->rows[index];
+    const int64_t *cost_ns = g->expected_ns + (size_t)index * g->stride;
+    const struct list list = open_ones(s);
+    int64_t least_ns = MLY__NEVER_NS;
+    if (row->decision == s->decisions)
+        return row;
+    row->decision = s->decisions;
+    row->idle = MLY_NO_INDEX;
+    row->idle_ties = false;
+    for (uint32_t i = 0; i < list.count && list.items[i] < g->stride; i++) {
+        uint32_t p = list.items[i];
+        if (cost_ns[p] < least_ns) {
+            least_ns = cost_ns[p];
+            row->idle = p;
+            row->idle_ties = false;
+        } else if (cost_ns[p] == least_ns) {
+            row->idle_ties = true;
+        }
+    }
+    row->idle_ns = row->idle == MLY_NO_INDEX ? MLY__NEVER_NS : s->now_ns + least_ns;
+    return row;
+}
+
+/* Least of available + cost so far. */
+static inline void keep_least(const mly_scheduler *s, const int64_t *cost_ns, uint32_t p,
+                              struct choice *least, uint32_t *ties)
+{
+    int64_t ns = s->available_ns[p] + cost_ns[p];
+    *ties = ns < least->finish_ns ? 0 : *ties + (ns == least->finish_ns);
+    least->processor = ns < least->finish_ns ? p : least->processor;
+    least->finish_ns = ns < least->finish_ns ? ns : least->finish_ns;
+}
+
+/*
+ * Where a task that is not choosy would end first of the processors that are waited for. None if that is
+ * not one only, or the cost there is not known; then finish_ns is no later than it would be.
+ */
+static struct choice find_awaited(const mly_scheduler *s, const struct mly__group *g, uint32_t row)
+{
+    const int64_t *cost_ns = g->expected_ns + (size_t)row * g->stride;
+    const struct list awaited = awaited_ones(s), own = processors_of(g, row);
+    struct choice least = {MLY_NO_INDEX, MLY__NEVER_NS};
+    uint32_t ties = 0;
+    if (own.count <= awaited.count || g->stride < s->processor_count) {
+        for (uint32_t i = 0; i < own.count; i++) {
+            if (!mly__is_open(&s->processors[own.items[i]]))
+                keep_least(s, cost_ns, own.items[i], &least, &ties);
+        }
+    } else {
+        for (uint32_t i = 0; i < awaited.count; i++)
+            keep_least(s, cost_ns, awaited.items[i], &least, &ties);
+    }
+    if (least.processor != MLY_NO_INDEX && (ties > 0 || cost_ns[least.processor] == 0))
+        least.processor = MLY_NO_INDEX;
+    return least;
 }
 
 /* (4) How much runs on these two vary: by less than that none is sooner. */
@@ -271,33 +326,192 @@ static int64_t review_at(const mly_scheduler *s, const struct choice *busy,
     return ends_ns > now_ns ? ends_ns + (ends_ns - now_ns) + gain_ns : now_ns + gain_ns;
 }
 
+/* (6) */
+static bool may_decide(const mly_scheduler *s)
+{
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        const struct mly__group *g = s->groups[i];
+        for (uint32_t k = 0; g && k < g->active_count; k++) {
+            if (g->sets[g->active[k] / MLY__BATCH_SIZES] & s->idle_set)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* (7) The processors that what an idle one may run depends on. */
+static uint64_t find_related(const mly_scheduler *s, const struct mly__group *g)
+{
+    uint64_t related = s->idle_set, before;
+    do {
+        before = related;
+        for (uint32_t k = 0; k < g->active_count; k++) {
+            uint64_t set = g->sets[g->active[k] / MLY__BATCH_SIZES];
+            related |= set & related ? set : 0;
+        }
+    } while (related != before);
+    return related;
+}
+
+/* What is known of a row's tasks on the processors that are waited for. */
+struct busy {
+    struct mly__group *group;
+    uint32_t row;
+    uint32_t count;
+    double available_ns; /* from now on, all together */
+    double most_ns;      /* a task, at most */
+    double spread_ns;    /* at most */
+};
+
+static struct busy sum_busy(const mly_scheduler *s, struct mly__group *g, uint32_t row)
+{
+    const int64_t *cost_ns = g->expected_ns + (size_t)row * g->stride;
+    const struct mly__cost *costs = g->costs + (size_t)row * g->stride;
+    struct busy busy = {.group = g, .row = row};
+    int64_t available_ns = 0, most_ns = 0;
+    const struct list list = awaited_ones(s);
+    for (uint32_t i = 0; i < list.count; i++) {
+        uint32_t p = list.items[i];
+        if (p >= g->stride || cost_ns[p] == MLY__NEVER_NS || cost_ns[p] == 0)
+            continue;
+        busy.count++;
+        available_ns += s->available_ns[p] - s->now_ns;
+        most_ns = cost_ns[p] > most_ns ? cost_ns[p] : most_ns;
+        if (costs[p].spread_ns > busy.spread_ns)
+            busy.spread_ns = costs[p].spread_ns;
+    }
+    busy.available_ns = (double)available_ns;
+    busy.most_ns = (double)most_ns;
+    return busy;
+}
+
+/* (8) Are the busy processors sooner for all tasks of a row, with so much work for them before? */
+static bool is_better_off_busy(mly_scheduler *s, const struct busy *busy, double work_ns)
+{
+    struct mly__group *g = busy->group;
+    if (!(g->sets[busy->row / MLY__BATCH_SIZES] & s->idle_set))
+        return true;
+    const struct mly__row *row = find_idle_once(s, g, busy->row);
+    if (row->idle == MLY_NO_INDEX)
+        return true;
+    if (busy->count == 0)
+        return false;
+    const struct mly__cost *cost = &g->costs[(size_t)busy->row * g->stride + row->idle];
+    const double latest_ns = (busy->available_ns + work_ns) / busy->count + busy->most_ns +
+                             busy->spread_ns + cost->spread_ns;
+    return (double)(row->idle_ns - s->now_ns) > latest_ns * (1 + 1e-6) + 2; /* rounding */
+}
+
+/* (8) Of more kinds of tasks it is not worked out. */
+static bool all_are_better_off_busy(mly_scheduler *s)
+{
+    struct busy busy[ROWS_MAX];
+    uint32_t count = 0;
+    double work_ns = 0;
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        struct mly__group *g = s->groups[i];
+        if (g && (g->choosy > 0 || g->active_count > ROWS_MAX - count))
+            return false;
+        for (uint32_t k = 0; g && k < g->active_count; k++) {
+            busy[count] = sum_busy(s, g, g->active[k]);
+            work_ns += g->rows[g->active[k]].waiting * busy[count++].most_ns;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_better_off_busy(s, &busy[i], work_ns))
+            return false;
+    }
+    return true;
+}
+
+/* Is (8) worth working out? Not if tasks like the first one that waits alone would fill the gap. */
+static bool may_be_better_off_busy(const mly_scheduler *s, const struct mly_schedule_task *first,
+                                   const struct choice *busy)
+{
+    const struct mly__group *g = s->groups[first->group];
+    const struct mly__row *row = &g->rows[first->row];
+    double gap_ns = (double)(row->idle_ns - busy->finish_ns);
+    return row->decision == s->decisions &&
+           gap_ns * s->awaited_count >
+               (double)task_cost_ns(g, first, busy->processor) * (double)(s->length - 1);
+}
+
+/* (4), and (5): the task could be waited with, or run on an idle processor. */
+static struct choice weigh(mly_scheduler *s, const struct mly__group *g,
+                           const struct mly_schedule_task *task, struct choice choice,
+                           struct choice idle)
+{
+    if (idle.finish_ns - choice.finish_ns <= doubt_ns(g, task, choice.processor, idle.processor))
+        return idle;
+    if (s->review_ns == INT64_MAX)
+        s->review_ns = review_at(s, &choice, &idle); /* the first has the most to gain */
+    return choice;
+}
+
+/* (2) to (5) of a task that is not choosy, for speed. */
+static struct choice settle_plain(mly_scheduler *s, struct mly__group *g,
+                                  const struct mly_schedule_task *task)
+{
+    const struct mly__row *row = find_idle_once(s, g, task->row);
+    const struct choice idle = {row->idle, row->idle_ns};
+    struct choice choice = find_awaited(s, g, task->row);
+    if (row->idle_ns < choice.finish_ns && !row->idle_ties)
+        return idle;
+    if (choice.processor == MLY_NO_INDEX || row->idle_ns <= choice.finish_ns) {
+        choice = choose(s, g, task);
+        if (choice.processor == MLY_NO_INDEX || mly__is_open(&s->processors[choice.processor]))
+            return choice;
+    }
+    return idle.processor == MLY_NO_INDEX ? choice : weigh(s, g, task, choice, idle);
+}
+
+/* (2) to (5) */
+static struct choice settle(mly_scheduler *s, struct mly__group *g,
+                            const struct mly_schedule_task *task)
+{
+    if (!task->choosy)
+        return settle_plain(s, g, task);
+    const bool bound = has_only(s, g, task);
+    struct choice choice = bound ? choose_only(s, g, task) : choose(s, g, task);
+    if (bound || choice.processor == MLY_NO_INDEX || mly__is_open(&s->processors[choice.processor]))
+        return choice;
+    struct choice idle = find_idle(s, g, task);
+    return idle.processor == MLY_NO_INDEX ? choice : weigh(s, g, task, choice, idle);
+}
+
 static bool decide_earliest(mly_scheduler *s, struct mly_schedule_task **task, uint32_t *processor)
 {
-    struct idle_cache caches[IDLE_CACHES] = {{.group = NULL}};
-    struct mly__group *g = NULL;
-    struct mly_schedule_task *t;
+    struct mly__group *g = only_group(s);
+    const bool alone = g != NULL;
+    bool asked = s->length < FEW;
+    if (!may_decide(s))
+        return false;
+    if (!alone)
+        rewind(s);
+    const uint64_t related = alone ? find_related(s, g) : 0;
+    struct mly_schedule_task *t = alone ? g->lanes[0].first : NULL;
+    s->decisions++;
     foresee(s);
-    while ((t = look_at_next(s, &g))) {
-        struct choice choice = place(s, g, t);
+    for (; alone ? t != NULL : (t = look_at_next(s, &g)) != NULL; t = alone ? t->next : NULL) {
+        if (alone && !(g->sets[t->segment] & related))
+            continue; /* (7) */
+        struct choice choice = settle(s, g, t);
         if (choice.processor == MLY_NO_INDEX)
             continue;
-        if (!mly__is_open(&s->processors[choice.processor])) {
-            struct choice idle = find_idle_quickly(s, g, t, caches);
-            if (idle.processor != MLY_NO_INDEX &&
-                idle.finish_ns - choice.finish_ns <=
-                    doubt_ns(g, t, choice.processor, idle.processor))
-                choice = idle; /* (4) */
-            else if (idle.processor != MLY_NO_INDEX && s->review_ns == INT64_MAX)
-                s->review_ns = review_at(s, &choice, &idle); /* the first has the most to gain */
-        }
         if (mly__is_open(&s->processors[choice.processor])) { /* (3) */
             *task = t;
             *processor = choice.processor;
             assign(s, g, t, choice.processor);
             return true;
         }
-        g->scratch += share(g, task_cost_ns(g, t, choice.processor));
+        if (!alone)
+            g->scratch += share(g, task_cost_ns(g, t, choice.processor));
         s->available_ns[choice.processor] = choice.finish_ns;
+        if (!asked && s->review_ns != INT64_MAX) {
+            asked = true;
+            if (may_be_better_off_busy(s, t, &choice) && all_are_better_off_busy(s)) /* (8) */
+                return false;
+        }
     }
     return false;
 }
@@ -368,6 +582,7 @@ static bool decide_first_idle(mly_scheduler *s, struct mly_schedule_task **task,
                               uint32_t *processor)
 {
     struct mly__group *g;
+    rewind(s);
     while ((g = least_served(s))) {
         if (decide_in_group(s, g, task, processor)) {
             assign(s, g, *task, *processor);
@@ -388,13 +603,10 @@ bool mly_scheduler_decide_at(mly_scheduler *scheduler, int64_t now_ns,
         return false;
     if (scheduler->aside > 0)
         mly__health_refresh(scheduler);
-    if (scheduler->idle > 0) {
-        rewind(scheduler);
-        if (scheduler->policy == MLY_SCHEDULE_EARLIEST
-                ? decide_earliest(scheduler, task, processor)
-                : decide_first_idle(scheduler, task, processor))
-            return true;
-    }
+    if (scheduler->idle > 0 && (scheduler->policy == MLY_SCHEDULE_EARLIEST
+                                    ? decide_earliest(scheduler, task, processor)
+                                    : decide_first_idle(scheduler, task, processor)))
+        return true;
     for (uint32_t p = 0; p < scheduler->processor_count && scheduler->aside > 0; p++) {
         if (scheduler->processors[p].aside &&
             scheduler->processors[p].until_ns < scheduler->review_ns)

@@ -23,6 +23,20 @@ struct mly__cost {
     uint64_t seen; /* the row's count of runs when this processor was last heard of */
 };
 
+/* What is known of one segment and batch size on all processors together. */
+struct mly__row {
+    uint64_t runs;
+    uint64_t forget_at; /* count of runs at which some processor's cost may be halved */
+    bool unsure;        /* some processor has run too little to be believed */
+    uint32_t waiting;   /* tasks */
+    uint32_t at;        /* in group->active while some wait */
+    /* Scratch of decisions: what was found in that of this number. */
+    uint64_t decision;
+    uint32_t idle;   /* the idle processor where tasks would end first; MLY_NO_INDEX: none */
+    bool idle_ties;  /* with another one */
+    int64_t idle_ns; /* when */
+};
+
 /* Tasks that wait, in their order. */
 struct mly__lane {
     const uint32_t *processors; /* into group->eligible; none where each task has its own */
@@ -41,12 +55,17 @@ struct mly__group {
     struct mly__lane *lanes;
     uint32_t *first_lane; /* [segment_count + 1] */
     uint32_t *eligible;   /* all segments' lists, one after the other */
+    /* Where every task is looked at: the lists ascending; and as sets, by mly__processor_bit. */
+    uint32_t *ascending, *first_ascending; /* [segment_count + 1] */
+    uint64_t *sets;                        /* [segment_count] */
+    uint32_t *active, active_count;        /* rows of waiting tasks, in any order */
+    uint32_t choosy;                       /* waiting tasks that not all processors are alike to */
     uint32_t batches[MLY__BATCH_SIZES];
     uint32_t batch_count; /* batches[0] is 0: all sizes */
     /* Rows: segment * MLY__BATCH_SIZES + batch size; [row][stride]. */
     struct mly__cost *costs;
     int64_t *expected_ns; /* of costs; 0 unknown, MLY__NEVER_NS where there is no session */
-    uint64_t *row_runs;   /* [row] */
+    struct mly__row *rows;
 };
 
 struct mly__processor {
@@ -64,10 +83,14 @@ struct mly_scheduler {
     int64_t now_ns, review_ns;
     size_t length;
     uint32_t idle; /* processors that are neither busy nor set aside */
+    uint64_t idle_set;
     uint32_t aside;
+    uint64_t decisions; /* so many were begun */
     uint32_t processor_count;
     struct mly__processor *processors;
     int64_t *available_ns; /* [processors]: scratch of one decision */
+    uint32_t *sorted;      /* as well: idle processors, ascending, and from the end on … */
+    uint32_t open_count, awaited_count; /* … those that are busy until a known time, descending */
     uint32_t group_count;
     struct mly__group **groups; /* their places are used again */
 };
@@ -93,6 +116,15 @@ bool mly__health_may_retry(const mly_scheduler *scheduler, const struct mly_sche
 void mly__scheduler_set_state(mly_scheduler *scheduler, uint32_t processor, bool busy, bool aside);
 /* Tasks bound to a processor that was set aside go elsewhere. */
 void mly__scheduler_rebind(mly_scheduler *scheduler, uint32_t processor);
+
+/*
+ * A processor in a set of 64. Of more processors some share a bit: what is not in a set is not there, what is
+ * may be.
+ */
+static inline uint64_t mly__processor_bit(uint32_t processor)
+{
+    return UINT64_C(1) << (processor % 64);
+}
 
 static inline bool mly__is_open(const struct mly__processor *processor)
 {

@@ -5,6 +5,7 @@
 #include "support/fake_backend.h"
 #include "support/plan_fixture.h"
 #include "support/test.h"
+#include "support/work_backend.h"
 
 #include <string.h>
 
@@ -60,51 +61,6 @@ static uint64_t count_allocations(mly_engine *engine, const struct mly_tensor *i
     return mly_alloc_count() - before;
 }
 
-/* --- a back end whose results are its inputs --- */
-
-static enum mly_status still_open(const mly_model *model, const struct mly_segment *segment,
-                                  const struct mly_session_options *options, mly_session **out,
-                                  struct mly_error *err)
-{
-    (void)model;
-    (void)options;
-    struct mly_session_info *info = mly_alloc(sizeof *info);
-    if (!info)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory");
-    info->input_count = segment->input_count;
-    info->output_count = segment->output_count;
-    *out = (mly_session *)(void *)info;
-    return MLY_OK;
-}
-
-static enum mly_status still_run(mly_session *session, const struct mly_tensor *inputs,
-                                 struct mly_tensor *outputs, struct mly_error *err)
-{
-    (void)err;
-    const struct mly_session_info *info = (const void *)session;
-    for (uint32_t i = 0; i < info->output_count; i++) {
-        outputs[i] = inputs[0];
-        outputs[i].release = NULL;
-    }
-    return MLY_OK;
-}
-
-static void still_close(mly_session *session)
-{
-    mly_free(session);
-}
-
-static const struct mly_session_info *still_info(const mly_session *session)
-{
-    return (const void *)session;
-}
-
-static const struct mly_backend_ops still_ops = {.name = "still",
-                                                 .open = still_open,
-                                                 .run = still_run,
-                                                 .close = still_close,
-                                                 .info = still_info};
-
 static void the_engine_allocates_nothing_per_request(void **state)
 {
     (void)state;
@@ -115,7 +71,7 @@ static void the_engine_allocates_nothing_per_request(void **state)
         struct mly_flow flow;
         struct mly_error err = {0};
         mly_engine *engine = NULL;
-        if (fake_flow_init(&still_ops, "0", "4", 3, segments, 4, &flow, &err) != MLY_OK ||
+        if (fake_flow_init(&work_ops, "0", "4", 3, segments, 4, &flow, &err) != MLY_OK ||
             mly__engine_create_flow(&flow, &options, MLY_SCHEDULE_EARLIEST, &engine, &err) !=
                 MLY_OK)
             fail_msg("%s", err.message);

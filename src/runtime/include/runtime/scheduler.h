@@ -60,7 +60,7 @@ struct mly_schedule_task {
     /* The scheduler's own. */
     uint32_t lane, row;
     int64_t cost_ns; /* what was expected when it was decided on */
-    bool waiting;
+    bool waiting, choosy;
     struct mly_schedule_task *previous, *next;
 };
 
@@ -124,8 +124,9 @@ void mly_scheduler_remove(mly_scheduler *scheduler, struct mly_schedule_task *ta
 /*
  * One decision: a task for an idle processor, which is busy from now on. False when there is none;
  * then nothing changes until the next push or release, or the time that mly_scheduler_review_ns
- * says. O(waiting tasks * processors) at worst, under MLY_SCHEDULE_EARLIEST; under the others
- * O(lanes * processors).
+ * says. Under MLY_SCHEDULE_EARLIEST O(waiting tasks * processors) at worst, O(kinds of waiting tasks *
+ * processors) where no processor that could take one is idle, or the busy ones are clearly sooner; under the
+ * others O(lanes * processors).
  */
 bool mly_scheduler_decide_at(mly_scheduler *scheduler, int64_t now_ns,
                              struct mly_schedule_task **task, uint32_t *processor);

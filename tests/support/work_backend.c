@@ -1,5 +1,5 @@
-/* The benchmarks' back end that keeps processors busy. */
-#include "work_backend.h"
+/* A back end that computes nothing and keeps processors busy. */
+#include "support/work_backend.h"
 
 #include <stdatomic.h>
 
