@@ -37,7 +37,9 @@ struct mly__modelled_session {
     mly_session *cpu; /* NULL: results cannot be computed, or are not wanted */
     char reason[256]; /* why cpu is NULL */
     uint64_t runs, late;
-    bool *is_preset; /* [outputs] scratch of one run: the caller provided the memory */
+    int64_t end_ns;      /* when the last run ended on the modelled device; 0: nobody can say */
+    int64_t returned_ns; /* when that run returned: never before */
+    bool *is_preset;     /* [outputs] scratch of one run: the caller provided the memory */
 
     pthread_mutex_t lock; /* protects running and cancelled */
     pthread_cond_t wake;  /* cancelled */
