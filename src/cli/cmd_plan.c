@@ -48,7 +48,8 @@ static const struct cli_option plan_options[] = {
      NULL, offsetof(struct plan_values, rate), 0, 0},
     {"planner", 0, CLI_TEXT, "NAME",
      "auto (default: all that fit, best wins), single, groups, pipeline, exact, min-cut, metis, "
-     "data (splits each batch), profiled (measures the best few).",
+     "data (splits each batch), parameters and bisection (as the Edge TPU's vendor and libcoral "
+     "split), profiled (measures the best few).",
      NULL, offsetof(struct plan_values, planner), 0, 0},
     {"ratio", 0, CLI_TEXT, "A/B",
      "Shares of the work that metis cuts by, in the order of -d: 75/25, 80/20, 85/15, 90/10, ….",

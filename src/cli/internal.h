@@ -99,6 +99,6 @@ enum mly_status cli_parse_counts(const char *option, const char *text, uint32_t 
 /* The commands. */
 extern const struct cli_command cli_command_devices, cli_command_inspect, cli_command_zoo,
     cli_command_split, cli_command_profile, cli_command_plan, cli_command_run, cli_command_simulate,
-    cli_command_calibrate, cli_command_cache, cli_command_help;
+    cli_command_calibrate, cli_command_bench, cli_command_cache, cli_command_help;
 
 #endif
