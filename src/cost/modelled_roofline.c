@@ -20,14 +20,14 @@ static double rate_of(const struct mly_device_model *device, enum mly_dtype dtyp
 }
 
 /* Arithmetic at a rate that small layers do not reach: half of it where they are half_batch times
- * LAYER_MACS. */
+ * LAYER_MACS; nor short sums, as depthwise convolutions have: half of it where they add result_macs products. */
 static double compute_s(const struct mly_device_model *device,
                         const struct mly__modelled_node *node)
 {
     enum mly_dtype dtype = device->macs_per_s[node->dtype] > 0 ? node->dtype : MLY_DTYPE_F32;
     double work = node->macs + node->other_flops / FLOPS_PER_MAC;
     if (node->macs > 0)
-        work += device->half_batch * LAYER_MACS;
+        work += device->half_batch * LAYER_MACS + device->result_macs * node->output_elements;
     return work / rate_of(device, dtype);
 }
 

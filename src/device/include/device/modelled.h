@@ -59,6 +59,8 @@ struct mly_device_model {
     double half_batch;    /* batch at which a layer of 116 million multiply-accumulates (3x3, 64
                              channels, 56x56) reaches half the peak; 0: always the peak */
     double efficiency;    /* share of the peak rates that good kernels reach; 0 stands for 1 */
+    double result_macs;   /* each result of a convolution or product takes as long as so many
+                             multiply-accumulates besides its own: short sums are slow */
     double float_bits;    /* 8, 16, 32 or 64: what floats are computed in; 0: as the model says */
     struct mly_device_link to_device, to_host;
     double idle_w, active_w;
