@@ -47,12 +47,16 @@ bool mly_modelled_tiles_first(double a_bytes, uint32_t a_pieces, double b_bytes,
 static double slots(const struct mly_modelled_tiles *tiles, double piece_bytes, double enough,
                     double *fewest)
 {
-    double sum = 0;
+    double sum = 0, here = 0;
     *fewest = enough;
     for (uint32_t i = 0; i < tiles->count; i++) {
-        double here = fmin(floor(tiles->room_bytes[i] / piece_bytes), enough);
+        /* Most tiles have as much room as the one before: searches spend their time here. */
+        if (i == 0 || tiles->room_bytes[i] != tiles->room_bytes[i - 1]) {
+            here = floor(tiles->room_bytes[i] / piece_bytes);
+            here = here < enough ? here : enough;
+            *fewest = here < *fewest ? here : *fewest;
+        }
         sum += here;
-        *fewest = fmin(*fewest, here);
     }
     return sum;
 }

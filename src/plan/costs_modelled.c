@@ -60,8 +60,36 @@ static double least_rate(const struct mly__layer *layers, uint32_t count)
 {
     double least = INFINITY;
     for (uint32_t i = 0; i < count; i++)
-        least = fmin(least, layers[i].stream_ns / layers[i].bytes);
-    return count ? least : 0;
+        if (!layers[i].never_fits)
+            least = fmin(least, layers[i].stream_ns / layers[i].bytes);
+    return isfinite(least) ? least : 0;
+}
+
+/* Adds a node's weights to its unit's load: kept if there is room, or streamed in any case. */
+static void add_layer(const struct mly__problem *problem, uint32_t class_index,
+                      struct mly__layer layer)
+{
+    struct mly__problem_private *hidden = problem->hidden;
+    struct mly__load *load =
+        &problem->loads[(size_t)class_index * problem->unit_count + layer.unit];
+    struct mly_modelled_tiles tiles;
+    mly_modelled_tiles_init(hidden->costs[class_index].modelled, 0, &tiles);
+    layer.never_fits = !mly_modelled_tiles_place(&tiles, layer.bytes, layer.pieces);
+    if (layer.never_fits)
+        load->forced_ns += layer.stream_ns;
+    else
+        load->kept_bytes += layer.bytes;
+    hidden->layers[class_index].items[hidden->layers[class_index].count++] = layer;
+}
+
+static double empty_room(const mly_modelled *modelled)
+{
+    struct mly_modelled_tiles tiles;
+    double room = 0;
+    mly_modelled_tiles_init(modelled, 0, &tiles);
+    for (uint32_t t = 0; t < tiles.count; t++)
+        room += tiles.room_bytes[t];
+    return room;
 }
 
 enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class_index,
@@ -82,12 +110,12 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
             load->cache_ns += part.cache_ns;
             load->weight_bytes += part.weight_bytes;
             if (part.weight_bytes > 0 && hidden->costs[class_index].fixed.spills)
-                layers[hidden->layers[class_index].count++] =
-                    (struct mly__layer){.bytes = part.weight_bytes,
-                                        .stream_ns = part.stream_ns,
-                                        .pieces = part.pieces,
-                                        .unit = u,
-                                        .node = unit->nodes[i]};
+                add_layer(problem, class_index,
+                          (struct mly__layer){.bytes = part.weight_bytes,
+                                              .stream_ns = part.stream_ns,
+                                              .pieces = part.pieces,
+                                              .unit = u,
+                                              .node = unit->nodes[i]});
         }
         if (isfinite(load->time_ns))
             status = find_activations(problem, class_index, u, load, err);
@@ -95,6 +123,8 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
     if (!status)
         hidden->layers[class_index].least_ns_per_byte =
             least_rate(layers, hidden->layers[class_index].count);
+    if (!status && hidden->costs[class_index].fixed.spills)
+        hidden->layers[class_index].room_bytes = empty_room(modelled);
     if (!status && hidden->layers[class_index].count)
         qsort(layers, hidden->layers[class_index].count, sizeof *layers, compare_layers);
     return status;
@@ -104,9 +134,9 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
 static bool is_too_slow(const struct mly__problem *problem, uint32_t class_index,
                         const struct mly__parts *parts, double room)
 {
-    const double beyond = parts->sum.weight_bytes - room;
-    return parts->limit_ns > 0 && beyond > 0 &&
-           problem->classes[class_index].segment_ns + parts->sum.time_ns +
+    const double beyond = fmax(0, parts->sum.kept_bytes - room);
+    return parts->limit_ns > 0 &&
+           problem->classes[class_index].segment_ns + parts->sum.time_ns + parts->sum.forced_ns +
                    beyond * problem->hidden->layers[class_index].least_ns_per_byte >
                parts->limit_ns;
 }
@@ -133,6 +163,13 @@ struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t 
     const struct mly__layer *layers = hidden->layers[class_index].items;
     if (is_too_slow(problem, class_index, parts, room)) {
         extra.ns = INFINITY;
+        return extra;
+    }
+    if (hidden->fluid) {
+        const double beyond = fmax(0, parts->sum.kept_bytes - room);
+        extra.off_chip_bytes = weights - parts->sum.kept_bytes + beyond;
+        extra.ns = parts->sum.forced_ns + beyond * hidden->layers[class_index].least_ns_per_byte +
+                   (extra.off_chip_bytes > 0 ? fixed->stream_ns : 0);
         return extra;
     }
     double rest = weights; /* of which it is not known yet whether they find room */

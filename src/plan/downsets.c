@@ -4,6 +4,7 @@
  *   1. A hash table tells sets that are there already. All downsets are found breadth first from the
  *      empty set: a unit joins when all that it needs is in.
  *   2. Closing sorts them by size, and lists the crossings that live at the border of each.
+ *   3. Which set each becomes with one unit more is looked up in a table of the sorted sets.
  */
 #include "downsets.h"
 
@@ -100,29 +101,6 @@ static enum mly_status enumerate(struct mly__downsets *d, struct mly_error *err)
                                problem->unit_count, d->limit);
 }
 
-enum mly_status mly__downsets_all(struct mly__downsets *downsets,
-                                  const struct mly__problem *problem, uint32_t limit,
-                                  struct mly_error *err)
-{
-    struct mly__downsets made;
-    if (problem->unit_count > limit)
-        return mly_error_set(err, MLY_E_LIMIT,
-                             "%u parts that can be cut have more than %u possible first parts",
-                             problem->unit_count, limit);
-    enum mly_status status = mly__downsets_begin(&made, problem, limit, err);
-    if (status)
-        return status;
-    status = enumerate(&made, err);
-    if (!status)
-        status = mly__downsets_close(&made, err);
-    if (status) {
-        mly__downsets_fini(&made);
-        return status;
-    }
-    *downsets = made;
-    return MLY_OK;
-}
-
 /* --- 2 --- */
 
 struct sized {
@@ -199,11 +177,95 @@ enum mly_status mly__downsets_close(struct mly__downsets *downsets, struct mly_e
     return MLY_OK;
 }
 
+/* --- 3 --- */
+
+/* The table again, for the sorted sets. */
+static enum mly_status hash_sorted(struct mly__downsets *d, struct mly_error *err)
+{
+    d->slots = mly_alloc_array((size_t)d->mask + 1, sizeof *d->slots);
+    if (!d->slots)
+        return mly__problem_no_memory(err);
+    for (uint32_t i = 0; i < d->count; i++) {
+        uint32_t slot = (uint32_t)hash_set(mly__downset(d, i), d->words) & d->mask;
+        while (d->slots[slot])
+            slot = (slot + 1) & d->mask;
+        d->slots[slot] = i + 1;
+    }
+    return MLY_OK;
+}
+
+static uint32_t find_set(const struct mly__downsets *d, const uint64_t *set)
+{
+    uint32_t slot = (uint32_t)hash_set(set, d->words) & d->mask;
+    while (memcmp(mly__downset(d, d->slots[slot] - 1), set, d->words * sizeof *set) != 0)
+        slot = (slot + 1) & d->mask;
+    return d->slots[slot] - 1;
+}
+
+static enum mly_status find_covers(struct mly__downsets *d, struct mly_error *err)
+{
+    const struct mly__problem *problem = d->problem;
+    size_t capacity = 0, used = 0;
+    enum mly_status status = hash_sorted(d, err);
+    if (status)
+        return status;
+    d->cover_begin = mly_alloc_array((size_t)d->count + 1, sizeof *d->cover_begin);
+    uint64_t *set = mly_alloc_array(d->words, sizeof *set);
+    if (!d->cover_begin || !set)
+        status = mly__problem_no_memory(err);
+    for (uint32_t i = 0; !status && i < d->count; i++) {
+        d->cover_begin[i] = (uint32_t)used;
+        memcpy(set, mly__downset(d, i), d->words * sizeof *set);
+        for (uint32_t u = 0; !status && u < problem->unit_count; u++) {
+            if (mly__downset_has(set, u) || !mly__downset_is_ready(problem, set, u))
+                continue;
+            if (mly_array_reserve(&d->covers, &capacity, used + 1, sizeof *d->covers)) {
+                status = mly__problem_no_memory(err);
+                break;
+            }
+            mly__downset_put(set, u);
+            d->covers[used++] = find_set(d, set);
+            set[u / 64] ^= UINT64_C(1) << u % 64;
+        }
+    }
+    if (!status)
+        d->cover_begin[d->count] = (uint32_t)used;
+    mly_free(set);
+    return status;
+}
+
+enum mly_status mly__downsets_all(struct mly__downsets *downsets,
+                                  const struct mly__problem *problem, uint32_t limit,
+                                  struct mly_error *err)
+{
+    struct mly__downsets made;
+    if (problem->unit_count > limit)
+        return mly_error_set(err, MLY_E_LIMIT,
+                             "%u parts that can be cut have more than %u possible first parts",
+                             problem->unit_count, limit);
+    enum mly_status status = mly__downsets_begin(&made, problem, limit, err);
+    if (status)
+        return status;
+    status = enumerate(&made, err);
+    if (!status)
+        status = mly__downsets_close(&made, err);
+    if (!status)
+        status = find_covers(&made, err);
+    if (status) {
+        mly__downsets_fini(&made);
+        return status;
+    }
+    *downsets = made;
+    return MLY_OK;
+}
+
 void mly__downsets_fini(struct mly__downsets *downsets)
 {
     mly_free(downsets->bits);
     mly_free(downsets->slots);
     mly_free(downsets->live_begin);
     mly_free(downsets->live);
+    mly_free(downsets->cover_begin);
+    mly_free(downsets->covers);
     *downsets = (struct mly__downsets){0};
 }

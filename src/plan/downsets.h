@@ -16,9 +16,17 @@ struct mly__downsets {
     uint32_t
         *live_begin; /* live[live_begin[i]…live_begin[i + 1]): crossings that something outside… */
     uint32_t *live;  /* …set i reads, and that come from it or from the host */
+    /*
+     * Of all there are: covers[cover_begin[i]…cover_begin[i + 1]) are the sets with one unit more than
+     * set i. NULL: a family.
+     */
+    uint32_t *cover_begin, *covers;
 };
 
-/* All there are. MLY_E_LIMIT for more than `limit` of them; MLY_E_NO_MEMORY. O(count * units). */
+/*
+ * All there are, with their covers. MLY_E_LIMIT for more than `limit` of them; MLY_E_NO_MEMORY.
+ * O(count * units).
+ */
 enum mly_status mly__downsets_all(struct mly__downsets *downsets,
                                   const struct mly__problem *problem, uint32_t limit,
                                   struct mly_error *err) MLY_MUST_CHECK;

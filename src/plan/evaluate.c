@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "internal.h"
+#include "one_batch.h"
 #include "problem_private.h"
 
 static bool runs_alike(const struct mly_plan_processor *a, const struct mly_plan_processor *b)
@@ -172,12 +173,11 @@ struct evaluation {
     struct mly__problem *problem;
     uint32_t *class_of;       /* by the plan's processor */
     struct mly_stage *stages; /* by segment */
-    double *latency_ns;   /* by segment: input, execution and output, mean over its processors */
-    double *busy_ns;      /* by processor: of one batch */
-    double *finish_ns;    /* by segment: of one batch alone */
-    double *free_ns;      /* by processor: when it is free again */
-    uint32_t *segment_of; /* by node */
-    uint32_t *all_nodes;  /* for a segment that is the whole model */
+    double *latency_ns; /* by segment: input, execution and output, mean over its processors */
+    double *busy_ns;    /* by processor: of one batch */
+    struct mly__one_batch alone; /* the way of one batch alone */
+    uint32_t *segment_of;        /* by node */
+    uint32_t *all_nodes;         /* for a segment that is the whole model */
     struct mly_prediction sum;
     double spread_ns;
     bool host; /* some processor works in the host's memory */
@@ -191,8 +191,7 @@ static void evaluation_fini(struct evaluation *e)
     mly_free(e->class_of);
     mly_free(e->latency_ns);
     mly_free(e->busy_ns);
-    mly_free(e->finish_ns);
-    mly_free(e->free_ns);
+    mly__one_batch_fini(&e->alone);
     mly_free(e->segment_of);
     mly_free(e->all_nodes);
 }
@@ -208,16 +207,17 @@ static enum mly_status evaluation_init(struct evaluation *e, const mly_plan *pla
         .class_of = mly_alloc_array(plan->processor_count, sizeof *e->class_of),
         .latency_ns = mly_alloc_array(plan->segment_count, sizeof *e->latency_ns),
         .busy_ns = mly_alloc_array(plan->processor_count, sizeof *e->busy_ns),
-        .finish_ns = mly_alloc_array(plan->segment_count, sizeof *e->finish_ns),
-        .free_ns = mly_alloc_array(plan->processor_count, sizeof *e->free_ns),
         .segment_of = mly_alloc_array((size_t)graph->node_count + 1, sizeof *e->segment_of),
         .all_nodes = mly_alloc_array((size_t)graph->node_count + 1, sizeof *e->all_nodes),
         .sum = {.known = true},
         .energy_known = true,
     };
-    if (!e->class_of || !e->latency_ns || !e->busy_ns || !e->finish_ns || !e->free_ns ||
-        !e->segment_of || !e->all_nodes)
+    if (!e->class_of || !e->latency_ns || !e->busy_ns || !e->segment_of || !e->all_nodes)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for evaluating a plan");
+    enum mly_status status =
+        mly__one_batch_init(&e->alone, plan->segment_count, plan->processor_count, err);
+    if (status)
+        return status;
     for (uint32_t n = 0; n < graph->node_count; n++)
         e->all_nodes[n] = n;
     for (uint32_t i = 0; i < plan->segment_count; i++)
@@ -301,14 +301,12 @@ static enum mly_status add_segment(struct evaluation *e, uint32_t index, struct 
     return MLY_OK;
 }
 
-/* When the segment's inputs are there and its processors free. */
-static double start_of(const struct evaluation *e, uint32_t index)
+/* Segments whose results the segment reads. */
+static void find_needs(struct evaluation *e, uint32_t index)
 {
     const struct mly_graph *graph = e->problem->graph;
     const struct mly_plan_segment *segment = &e->plan->segments[index];
-    double start = 0;
-    for (uint32_t k = 0; k < segment->processor_count; k++)
-        start = fmax(start, e->free_ns[segment->processors[k]]);
+    bool *needs = e->alone.needs + (size_t)e->plan->segment_count * index;
     for (uint32_t k = 0; k < segment->node_count; k++) {
         const struct mly_graph_node *node = &graph->nodes[segment->nodes[k]];
         for (uint32_t t = 0; t < node->input_count + node->captured_count; t++) {
@@ -318,10 +316,9 @@ static double start_of(const struct evaluation *e, uint32_t index)
                 continue;
             const uint32_t from = e->segment_of[graph->tensors[tensor].producer];
             if (from < index)
-                start = fmax(start, e->finish_ns[from]);
+                needs[from] = true;
         }
     }
-    return start;
 }
 
 /* The longest way through the segments: by what they need, and by processors that they share. */
@@ -329,11 +326,13 @@ static void find_latency(struct evaluation *e)
 {
     for (uint32_t i = 0; i < e->plan->segment_count; i++) {
         const struct mly_plan_segment *segment = &e->plan->segments[i];
-        e->finish_ns[i] = start_of(e, i) + e->latency_ns[i];
+        bool *uses = e->alone.uses + (size_t)e->plan->processor_count * i;
+        find_needs(e, i);
         for (uint32_t k = 0; k < segment->processor_count; k++)
-            e->free_ns[segment->processors[k]] = e->finish_ns[i];
-        e->sum.latency_ns = fmax(e->sum.latency_ns, e->finish_ns[i]);
+            uses[segment->processors[k]] = true;
+        e->alone.ns[i] = e->latency_ns[i];
     }
+    e->sum.latency_ns = mly__one_batch_run(&e->alone);
 }
 
 static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)

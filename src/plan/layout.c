@@ -2,14 +2,14 @@
  * Layouts: what planners find, what it gives, and the plan that it becomes.
  *
  *   A layout's value by the builder's costs: a part with r processors of class c and the period p on
- *   each has the rate of the sum of r / p. Without sharing its period is one over that; with sharing
- *   each processor adds up what its parts take.
+ *   each has the rate of the sum of r / p. Every processor adds up what its parts take.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "one_batch.h"
 #include "problem_private.h"
 
 enum mly_status mly__layout_init(struct mly__layout *layout, const struct mly__problem *problem,
@@ -18,7 +18,8 @@ enum mly_status mly__layout_init(struct mly__layout *layout, const struct mly__p
     *layout = (struct mly__layout){.part_count = part_count};
     layout->part_of_unit = mly_alloc_array(problem->unit_count, sizeof *layout->part_of_unit);
     layout->replicas = mly_alloc_array(part_count, sizeof *layout->replicas);
-    if (layout->part_of_unit && layout->replicas)
+    layout->first = mly_alloc_array(part_count, sizeof *layout->first);
+    if (layout->part_of_unit && layout->replicas && layout->first)
         return MLY_OK;
     mly__layout_fini(layout);
     return mly__problem_no_memory(err);
@@ -28,6 +29,7 @@ void mly__layout_fini(struct mly__layout *layout)
 {
     mly_free(layout->part_of_unit);
     mly_free(layout->replicas);
+    mly_free(layout->first);
     *layout = (struct mly__layout){0};
 }
 
@@ -43,6 +45,7 @@ enum mly_status mly__layout_refine(const struct mly__layout *layout,
     for (uint32_t u = 0; u < fine->unit_count; u++)
         made.part_of_unit[u] = layout->part_of_unit[coarse->hidden->group_of_unit[u]];
     memcpy(made.replicas, layout->replicas, layout->part_count * sizeof *layout->replicas);
+    memcpy(made.first, layout->first, layout->part_count * sizeof *layout->first);
     made.shared = layout->shared;
     *out = made;
     return MLY_OK;
@@ -50,39 +53,122 @@ enum mly_status mly__layout_refine(const struct mly__layout *layout,
 
 /* --- value --- */
 
+/* Processors of a class that a part gets: [first, first + replicas). */
+static uint32_t first_of(const struct mly__problem *problem, const struct mly__layout *layout,
+                         uint32_t part, uint32_t class)
+{
+    uint32_t first = 0;
+    if (layout->shared && !problem->classes[class].exclusive)
+        return layout->replicas[part][class] ? layout->first[part] : 0;
+    for (uint32_t p = 0; p < part; p++)
+        first += layout->replicas[p][class];
+    return first;
+}
+
 /* What is summed up over the parts. */
 struct sums {
+    const struct mly__problem *problem;
+    const struct mly__layout *layout;
     struct mly__layout_value value;
-    double busy_ns[MLY__CLASSES_MAX]; /* shared: of the first processor of each class */
-    double idle_w;
+    double *busy_ns; /* by processor: of one batch */
+    struct mly__one_batch alone;
 };
 
-static void add_part(const struct mly__problem *problem, const struct mly__layout *layout,
-                     uint32_t part, const struct mly__segment_cost *costs, struct sums *sums)
+static enum mly_status sums_init(struct sums *sums, const struct mly__problem *problem,
+                                 const struct mly__layout *layout, struct mly_error *err)
 {
+    *sums = (struct sums){.problem = problem, .layout = layout};
+    sums->busy_ns = mly_alloc_array(problem->processor_count, sizeof *sums->busy_ns);
+    if (!sums->busy_ns)
+        return mly__problem_no_memory(err);
+    return mly__one_batch_init(&sums->alone, layout->part_count, problem->processor_count, err);
+}
+
+static void sums_fini(struct sums *sums)
+{
+    mly_free(sums->busy_ns);
+    mly__one_batch_fini(&sums->alone);
+}
+
+/* Replicas share batches in proportion to their speed, so that each is busy 1 / rate for a batch. */
+static void add_part(struct sums *sums, uint32_t part, const struct mly__segment_cost *costs)
+{
+    const struct mly__problem *problem = sums->problem;
+    const uint32_t *replicas = sums->layout->replicas[part];
+    bool *uses = sums->alone.uses + (size_t)problem->processor_count * part;
     double rate = 0;
     for (uint32_t c = 0; c < problem->class_count; c++)
-        if (layout->replicas[part][c])
-            rate +=
-                layout->replicas[part][c] / mly__stage_period_ns(&problem->classes[c], &costs[c]);
+        if (replicas[c])
+            rate += replicas[c] / mly__stage_period_ns(&problem->classes[c], &costs[c]);
     for (uint32_t c = 0; c < problem->class_count; c++) {
-        const uint32_t replicas = layout->replicas[part][c];
-        if (!replicas)
+        if (!replicas[c])
             continue;
-        const double share =
-            replicas / mly__stage_period_ns(&problem->classes[c], &costs[c]) / rate;
-        sums->value.latency_ns += share * mly__stage_latency_ns(&costs[c]);
+        const struct mly__class *class = &problem->classes[c];
+        const uint32_t first = first_of(problem, sums->layout, part, c);
+        const double share = replicas[c] / mly__stage_period_ns(class, &costs[c]) / rate;
+        sums->alone.ns[part] += share * mly__stage_latency_ns(&costs[c]);
         sums->value.energy_j += share * costs[c].energy_j;
         sums->value.spread_ns += share * costs[c].spread_ns;
-        if (!problem->classes[c].in_host_memory)
+        if (!class->in_host_memory)
             sums->value.crossing_bytes += share * (costs[c].input_bytes + costs[c].output_bytes);
-        if (layout->shared && !problem->classes[c].exclusive) {
-            sums->busy_ns[c] += 1 / rate;
-        } else {
-            sums->value.bottleneck_ns = fmax(sums->value.bottleneck_ns, 1 / rate);
-            sums->idle_w += replicas * problem->classes[c].idle_w;
+        for (uint32_t k = first; k < first + replicas[c] && k < class->count; k++) {
+            sums->busy_ns[class->processors[k]] += 1 / rate;
+            uses[class->processors[k]] = true;
         }
     }
+    sums->value.sum_ns += sums->alone.ns[part];
+}
+
+static void find_needs(struct sums *sums)
+{
+    const struct mly__problem *problem = sums->problem;
+    const uint32_t *part_of = sums->layout->part_of_unit;
+    for (uint32_t c = 0; c < problem->crossing_count; c++) {
+        const struct mly__crossing *crossing = &problem->crossings[c];
+        if (crossing->producer == MLY_NO_INDEX)
+            continue;
+        const uint32_t from = part_of[crossing->producer];
+        for (uint32_t i = 0; i < crossing->consumer_count; i++) {
+            const uint32_t to = part_of[crossing->consumers[i]];
+            if (to != from)
+                sums->alone.needs[(size_t)sums->layout->part_count * to + from] = true;
+        }
+    }
+}
+
+static void sum_up(struct sums *sums)
+{
+    const struct mly__problem *problem = sums->problem;
+    double idle_w = 0;
+    for (uint32_t c = 0; c < problem->class_count; c++) {
+        for (uint32_t k = 0; k < problem->classes[c].count; k++) {
+            const double busy = sums->busy_ns[problem->classes[c].processors[k]];
+            sums->value.bottleneck_ns = fmax(sums->value.bottleneck_ns, busy);
+            idle_w += busy > 0 ? problem->classes[c].idle_w : 0;
+        }
+    }
+    find_needs(sums);
+    sums->value.latency_ns = mly__one_batch_run(&sums->alone);
+    sums->value.energy_j += idle_w * sums->value.bottleneck_ns * 1e-9;
+}
+
+/* Costs of a part on the classes that run it; false: one of them cannot. */
+static bool part_costs(const struct mly__problem *problem, const struct mly__layout *layout,
+                       uint32_t part, struct mly__part_builder *builder,
+                       struct mly__segment_cost *costs)
+{
+    bool runs = true;
+    for (uint32_t c = 0; runs && c < problem->class_count; c++) {
+        if (!layout->replicas[part][c])
+            continue;
+        mly__part_builder_reset(builder, c);
+        for (uint32_t u = 0; u < problem->unit_count; u++)
+            if (layout->part_of_unit[u] == part)
+                mly__part_builder_add(builder, u);
+        mly__part_builder_cost(builder, &costs[c]);
+        runs = isfinite(costs[c].execution_ns);
+    }
+    return runs;
 }
 
 enum mly_status mly__layout_value(const struct mly__problem *problem,
@@ -91,36 +177,30 @@ enum mly_status mly__layout_value(const struct mly__problem *problem,
 {
     struct mly__segment_cost costs[MLY__CLASSES_MAX];
     struct mly__part_builder builder;
-    struct sums sums = {0};
-    enum mly_status status = mly__part_builder_init(&builder, problem, 0, err);
-    if (status)
+    struct sums sums;
+    bool runs = true;
+    enum mly_status status = sums_init(&sums, problem, layout, err);
+    if (!status)
+        status = mly__part_builder_init(&builder, problem, 0, err);
+    if (status) {
+        sums_fini(&sums);
         return status;
-    for (uint32_t part = 0; part < layout->part_count && sums.value.bottleneck_ns < INFINITY;
-         part++) {
-        for (uint32_t c = 0; c < problem->class_count; c++) {
-            if (!layout->replicas[part][c])
-                continue;
-            mly__part_builder_reset(&builder, c);
-            for (uint32_t u = 0; u < problem->unit_count; u++)
-                if (layout->part_of_unit[u] == part)
-                    mly__part_builder_add(&builder, u);
-            mly__part_builder_cost(&builder, &costs[c]);
-            if (isinf(costs[c].execution_ns))
-                sums.value.bottleneck_ns = INFINITY;
-        }
-        if (sums.value.bottleneck_ns < INFINITY)
-            add_part(problem, layout, part, costs, &sums);
+    }
+    for (uint32_t part = 0; runs && part < layout->part_count; part++) {
+        runs = part_costs(problem, layout, part, &builder, costs);
+        if (runs)
+            add_part(&sums, part, costs);
     }
     mly__part_builder_fini(&builder);
-    for (uint32_t c = 0; c < problem->class_count; c++) {
-        sums.value.bottleneck_ns = fmax(sums.value.bottleneck_ns, sums.busy_ns[c]);
-        sums.idle_w += sums.busy_ns[c] > 0 ? problem->classes[c].idle_w : 0;
-    }
-    if (isinf(sums.value.bottleneck_ns))
-        sums.value.latency_ns = sums.value.energy_j = INFINITY;
+    if (runs)
+        sum_up(&sums);
     else
-        sums.value.energy_j += sums.idle_w * sums.value.bottleneck_ns * 1e-9;
+        sums.value = (struct mly__layout_value){.bottleneck_ns = INFINITY,
+                                                .latency_ns = INFINITY,
+                                                .sum_ns = INFINITY,
+                                                .energy_j = INFINITY};
     *out = sums.value;
+    sums_fini(&sums);
     return MLY_OK;
 }
 
@@ -146,18 +226,6 @@ static enum mly_status add_processor(const struct mly_plan_processor *from, mly_
     }
     memcpy(to->cpus, from->cpus, from->cpu_count * sizeof *to->cpus);
     return MLY_OK;
-}
-
-/* Processors of a class that a part gets: [first, first + replicas). */
-static uint32_t first_of(const struct mly__problem *problem, const struct mly__layout *layout,
-                         uint32_t part, uint32_t class)
-{
-    uint32_t first = 0;
-    if (layout->shared && !problem->classes[class].exclusive)
-        return 0;
-    for (uint32_t p = 0; p < part; p++)
-        first += layout->replicas[p][class];
-    return first;
 }
 
 static enum mly_status set_processors(const struct mly__problem *problem,

@@ -99,6 +99,8 @@ static void add_load(struct mly__part_builder *builder, uint32_t unit, int by)
     sum->spread_ns += by * load->spread_ns;
     sum->weight_bytes += by * load->weight_bytes;
     sum->cache_ns += by * load->cache_ns;
+    sum->forced_ns += by * load->forced_ns;
+    sum->kept_bytes += by * load->kept_bytes;
     if (by > 0)
         sum->activation_bytes = fmax(sum->activation_bytes, load->activation_bytes);
 }

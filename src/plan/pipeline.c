@@ -9,7 +9,8 @@
  *      arXiv:2311.03703, who slice one order at a time.
  *   3. Local search: the downsets near those where the best ones are cut, of the graph as it is, with the
  *      best order through them, are the next family; while that improves.
- *   4. How far from the best it can be at most is known from a lower bound (bounds.c).
+ *   4. For latency, branches side by side (branches.c).
+ *   5. How far from the best it can be at most is known from a lower bound (bounds.c).
  */
 #include <stdio.h>
 #include <string.h>
@@ -161,7 +162,7 @@ static enum mly_status search_orders(const struct mly__problem *problem, bool su
     if (!status)
         status = mly__downsets_close(&family, err);
     if (!status)
-        status = mly__stages_search(&family, sums, bound, found, err);
+        status = mly__stages_search(&family, sums, bound, NULL, found, err);
     mly__downsets_fini(&family);
     return status;
 }
@@ -281,19 +282,9 @@ static enum mly_status search_near(const struct mly__problem *problem, bool sums
     if (!status)
         status = mly__downsets_close(&family, err);
     if (!status)
-        status = mly__stages_search(&family, sums, bound, found, err);
+        status = mly__stages_search(&family, sums, bound, NULL, found, err);
     mly__downsets_fini(&family);
     return status;
-}
-
-/* The value that the objective looks at. */
-static double value_of(const struct mly__problem *problem, bool sums,
-                       const struct mly__layout_value *value)
-{
-    if (!sums)
-        return value->bottleneck_ns;
-    return problem->request->objective == MLY_OBJECTIVE_ENERGY ? value->energy_j
-                                                               : value->latency_ns;
 }
 
 /* Index of the best layout found, and its value. */
@@ -307,8 +298,8 @@ static enum mly_status best_found(const struct mly__problem *problem, bool sums,
     for (uint32_t i = 0; !status && i < found->count; i++) {
         struct mly__layout_value layout;
         status = mly__layout_value(problem, &found->layouts[i], &layout, err);
-        if (!status && value_of(problem, sums, &layout) < *value) {
-            *value = value_of(problem, sums, &layout);
+        if (!status && mly__stages_value(problem, sums, &layout) < *value) {
+            *value = mly__stages_value(problem, sums, &layout);
             *index = i;
         }
     }
@@ -378,19 +369,20 @@ static enum mly_status search(const struct mly__problem *problem, bool sums,
     return status ? status : improve(problem, sums, found, err);
 }
 
-enum mly_status mly__pipeline_reach(const struct mly__problem *problem, double *bottleneck_ns,
-                                    struct mly_error *err)
+enum mly_status mly__pipeline_reach(const struct mly__problem *problem, bool sums,
+                                    struct mly__found *found, double *value, struct mly_error *err)
 {
-    struct mly__found found = {0};
-    uint32_t best;
-    enum mly_status status = search(problem, false, &found, err);
+    struct mly__found tried = {0};
+    uint32_t best = 0;
+    double reached = INFINITY;
+    enum mly_status status = search(problem, sums, &tried, err);
     if (!status)
-        status = best_found(problem, false, &found, &best, bottleneck_ns, err);
-    double whole = INFINITY;
+        status = best_found(problem, sums, &tried, &best, &reached, err);
+    if (!status && found && isfinite(reached))
+        status = mly__found_add(found, problem, &tried.layouts[best], err);
+    mly__found_fini(&tried);
     if (!status)
-        status = whole_ns(problem, &whole, err);
-    *bottleneck_ns = status ? INFINITY : fmin(*bottleneck_ns, whole);
-    mly__found_fini(&found);
+        *value = reached;
     return status;
 }
 
@@ -403,6 +395,10 @@ enum mly_status mly__pipeline_find(const struct mly__problem *problem, struct ml
     /* What waits least at a rate may be short rather than fast. */
     if (!status && objective == MLY_OBJECTIVE_LATENCY_AT_RATE)
         status = search(problem, true, found, err);
+    /* Branches at once instead of one after the other. */
+    if (!status &&
+        (objective == MLY_OBJECTIVE_LATENCY || objective == MLY_OBJECTIVE_LATENCY_AT_RATE))
+        status = mly__branches_find(problem, found, err);
     return status;
 }
 

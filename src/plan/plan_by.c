@@ -27,7 +27,8 @@ static bool are_equal(const struct mly__problem *problem, const struct mly__layo
     return a->part_count == b->part_count && a->shared == b->shared &&
            !memcmp(a->part_of_unit, b->part_of_unit,
                    problem->unit_count * sizeof *a->part_of_unit) &&
-           !memcmp(a->replicas, b->replicas, a->part_count * sizeof *a->replicas);
+           !memcmp(a->replicas, b->replicas, a->part_count * sizeof *a->replicas) &&
+           !memcmp(a->first, b->first, a->part_count * sizeof *a->first);
 }
 
 enum mly_status mly__found_add(struct mly__found *found, const struct mly__problem *problem,
@@ -44,6 +45,7 @@ enum mly_status mly__found_add(struct mly__found *found, const struct mly__probl
         return status;
     memcpy(to->part_of_unit, layout->part_of_unit, problem->unit_count * sizeof *to->part_of_unit);
     memcpy(to->replicas, layout->replicas, layout->part_count * sizeof *to->replicas);
+    memcpy(to->first, layout->first, layout->part_count * sizeof *to->first);
     to->shared = layout->shared;
     found->count++;
     return MLY_OK;
@@ -196,7 +198,26 @@ static enum mly_status add_wholes(const struct mly__problem *problem, struct mly
     return status;
 }
 
-/* Adds to the note how far the best that was found may be from the best there is. */
+/* The shortest bottleneck or latency of what was found; infinite for nothing. */
+static enum mly_status best_found(const struct mly__problem *problem,
+                                  const struct mly__found *found, bool latency, double *out,
+                                  struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    *out = INFINITY;
+    for (uint32_t i = 0; !status && i < found->count; i++) {
+        struct mly__layout_value value;
+        status = mly__layout_value(problem, &found->layouts[i], &value, err);
+        if (!status)
+            *out = fmin(*out, latency ? value.latency_ns : value.bottleneck_ns);
+    }
+    return status;
+}
+
+/*
+ * Adds to the note how far the best that was found may be from the best there is, by the planner's own
+ * bound where that is better. Gaps that are nothing but rounding are not told.
+ */
 static enum mly_status write_gap(const struct mly__problem *problem, struct mly__found *found,
                                  struct mly_error *err)
 {
@@ -206,19 +227,31 @@ static enum mly_status write_gap(const struct mly__problem *problem, struct mly_
     if (!latency && problem->request->objective != MLY_OBJECTIVE_THROUGHPUT)
         return MLY_OK;
     enum mly_status status = mly__problem_bounds(problem, &bounds, err);
-    for (uint32_t i = 0; !status && i < found->count; i++) {
-        struct mly__layout_value value;
-        status = mly__layout_value(problem, &found->layouts[i], &value, err);
-        best = fmin(best, status ? best : latency ? value.latency_ns : value.bottleneck_ns);
+    if (!status)
+        status = best_found(problem, found, latency, &best, err);
+    if (status)
+        return status;
+    if (!latency && found->bottleneck_ns >= bounds.bottleneck_ns && found->note[0])
+        return MLY_OK; /* the planner has said so */
+    if (!latency) {
+        found->bottleneck_ns = bounds.bottleneck_ns;
+        snprintf(found->bound_by, sizeof found->bound_by, "%s", bounds.bottleneck_by);
     }
-    const double bound = latency ? bounds.latency_ns : bounds.bottleneck_ns;
+    const double bound = latency ? bounds.latency_ns : found->bottleneck_ns;
+    const double gap = best / bound - 1;
     const size_t length = strlen(found->note);
-    if (!status && bound > 0 && isfinite(best))
+    const char *what = latency ? "latency" : "slowest stage";
+    const char *by = latency ? "its longest way" : found->bound_by;
+    if (!(bound > 0) || isinf(best))
+        return MLY_OK;
+    if (gap > 1e-9)
         snprintf(found->note + length, sizeof found->note - length,
-                 "%sits %s of %.4g ms is %.2g %% above a bound that no plan can beat",
-                 length ? "; " : "", latency ? "latency" : "slowest stage", best / 1e6,
-                 fmax(0, best / bound - 1) * 100);
-    return status;
+                 "%sits %s of %.4g ms is %.*f %% above a bound that no plan can beat (%s)",
+                 length ? "; " : "", what, best / 1e6, gap < 0.1 ? 1 : 0, gap * 100, by);
+    else
+        snprintf(found->note + length, sizeof found->note - length,
+                 "%sproved: no plan has a shorter %s (%s)", length ? "; " : "", what, by);
+    return MLY_OK;
 }
 
 /* "edgetpu-pcie | edgetpu-pcie x 2 | cpu (2 threads) + p100, batch 4" */
@@ -255,8 +288,10 @@ struct option {
 struct options {
     struct option *items;
     size_t count, capacity;
-    char note[256]; /* of the problem that the best option comes from */
+    char note[320]; /* of the problem that the best option comes from */
     double note_score;
+    double most_per_s; /* no pipeline of the batch sizes so far gives more; 0: nothing is known */
+    char most_by[96];
     struct mly_error reason; /* why the last layout could not be used */
 };
 
@@ -332,6 +367,16 @@ static enum mly_status add_option(const struct mly__problem *problem,
     return MLY_OK;
 }
 
+static void take_bound(const struct mly__problem *problem, const struct mly__found *found,
+                       struct options *options)
+{
+    const double per_s = found->bottleneck_ns > 0 ? 1e9 * problem->batch / found->bottleneck_ns : 0;
+    if (per_s <= options->most_per_s)
+        return;
+    options->most_per_s = per_s;
+    memcpy(options->most_by, found->bound_by, sizeof options->most_by);
+}
+
 static enum mly_status solve(const struct mly_plan_request *request, uint32_t batch,
                              const char *planner, mly__find *find, struct options *options,
                              struct mly_error *err)
@@ -345,6 +390,8 @@ static enum mly_status solve(const struct mly_plan_request *request, uint32_t ba
         status = add_wholes(problem, &found, err);
     if (!status)
         status = write_gap(problem, &found, err);
+    if (!status)
+        take_bound(problem, &found, options);
     for (uint32_t i = 0; !status && i < found.count; i++)
         status = add_option(problem, &found.layouts[i], planner, options, err);
     double best = 0;
@@ -437,6 +484,8 @@ static enum mly_status take_winner(const struct mly_plan_request *request, const
         status = mly__problem_no_memory(err);
     if (status)
         return status;
+    plan->most_per_s = options->most_per_s;
+    memcpy(plan->most_by, options->most_by, sizeof plan->most_by);
     options->items[winner].plan = NULL;
     *out = plan;
     return MLY_OK;
@@ -454,12 +503,16 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
     struct options options = {0};
     struct mly_error reason = {0};
     enum mly_status status = MLY_OK;
+    bool whole = true; /* every batch size could be planned */
     choose_batches(request, &batches);
     for (uint32_t i = 0; !status && i < batches.count; i++) {
         status = solve(request, batches.items[i], planner, find, &options, &reason);
+        whole = whole && !status;
         if (mly__plan_may_pass_over(status) && (options.count || i + 1 < batches.count))
             status = MLY_OK;
     }
+    if (!whole)
+        options.most_per_s = 0;
     if (!status && !options.count)
         status = options.reason.status ? options.reason.status : reason.status;
     if (status)

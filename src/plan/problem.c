@@ -268,6 +268,8 @@ static void add_loads(const struct mly__problem *fine, struct mly__problem *coar
             to->weight_bytes += from->weight_bytes;
             to->activation_bytes = fmax(to->activation_bytes, from->activation_bytes);
             to->cache_ns += from->cache_ns;
+            to->forced_ns += from->forced_ns;
+            to->kept_bytes += from->kept_bytes;
         }
     }
 }
@@ -283,6 +285,7 @@ static enum mly_status copy_layers(const struct mly__problem *fine, struct mly__
             return mly__problem_no_memory(err);
         coarse->hidden->layers[c].count = count;
         coarse->hidden->layers[c].least_ns_per_byte = fine->hidden->layers[c].least_ns_per_byte;
+        coarse->hidden->layers[c].room_bytes = fine->hidden->layers[c].room_bytes;
         for (uint32_t i = 0; i < count; i++) {
             items[i] = fine->hidden->layers[c].items[i];
             items[i].unit = coarse->hidden->group_of_unit[items[i].unit];

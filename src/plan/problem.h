@@ -78,6 +78,9 @@ struct mly__load {
     double weight_bytes;     /* as the class stores them */
     double activation_bytes; /* most that live at once within it */
     double cache_ns;         /* more in a segment that is too large for a cache */
+    /* Where a chip keeps weights: */
+    double forced_ns;  /* more in every segment: of weights that no empty chip holds */
+    double kept_bytes; /* weights but those: what does not find room is streamed */
 };
 
 /* A segment's cost on one processor, for one batch. */
@@ -244,10 +247,11 @@ struct mly__layout {
     uint32_t (*replicas)[MLY__CLASSES_MAX]; /* by part and class: processors that run it */
     /*
      * Parts may share processors of classes that are not exclusive (`shared`): then replicas are how
-     * many of the class's processors, from the first, hold it. Otherwise every processor has one part,
+     * many of the class's processors, from `first` on, hold it. Otherwise every processor has one part,
      * and counts add up to no more than there are.
      */
     bool shared;
+    uint32_t *first; /* by part; of classes that are exclusive it says nothing */
 };
 enum mly_status mly__layout_init(struct mly__layout *layout, const struct mly__problem *problem,
                                  uint32_t part_count, struct mly_error *err) MLY_MUST_CHECK;
@@ -260,10 +264,11 @@ enum mly_status mly__layout_refine(const struct mly__layout *layout,
                                    const struct mly__problem *fine, struct mly__layout *out,
                                    struct mly_error *err) MLY_MUST_CHECK;
 
-/* What a layout gives, by the builder's costs: period of the slowest stage, sum of the stages' times. */
+/* What a layout gives, by the builder's costs. */
 struct mly__layout_value {
-    double bottleneck_ns; /* per batch; infinite: does not run */
-    double latency_ns;
+    double bottleneck_ns; /* period of the slowest stage, per batch; infinite: does not run */
+    double latency_ns;    /* of one batch alone: parts side by side where they may */
+    double sum_ns;        /* of all parts, one after the other */
     double energy_j;
     double spread_ns;      /* of latency_ns */
     double crossing_bytes; /* copied between host and processors, per batch */
@@ -303,7 +308,10 @@ enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, c
 struct mly__found {
     struct mly__layout layouts[MLY__FOUND_MAX]; /* owned; in any order */
     uint32_t count;
-    char note[256]; /* what was proved or given up, as a clause; "" for nothing */
+    char note[320]; /* what was proved or given up, as a clause; "" for nothing */
+    /* No pipeline (one segment on each processor) has a shorter bottleneck; 0: not known. */
+    double bottleneck_ns;
+    char bound_by[96]; /* what says so */
 };
 /* Adds a copy of the layout, unless an equal one is there or there are too many. */
 enum mly_status mly__found_add(struct mly__found *found, const struct mly__problem *problem,
@@ -342,11 +350,13 @@ bool mly__plan_may_pass_over(enum mly_status status);
 
 /*
  * Lower bounds over all plans of the problem, of whatever planner: every batch's units are computed
- * somewhere, by whole or by parts (a fractional assignment, bounded by its dual), every batch starts at
- * least one segment, inputs and outputs cross once; nothing else is counted.
+ * somewhere, by whole or by parts (a fractional assignment, bounded by its dual), weights are kept where
+ * there is room for them or streamed, every batch starts at least one segment, inputs and outputs cross
+ * once; nothing else is counted.
  */
 struct mly__bounds {
     double bottleneck_ns;
+    const char *bottleneck_by; /* what it is the time of; static text */
     double latency_ns;
     /*
      * For parts of the problem: units U on r[c] processors of each class c take, per batch, at least

@@ -18,12 +18,14 @@ struct mly__node_costs {
 struct mly__layer {
     double bytes, stream_ns;
     uint32_t pieces, unit, node;
+    bool never_fits; /* not even on an empty chip */
 };
 
 struct mly__problem_private {
     /* Memory behind the units and crossings. */
     uint32_t *unit_nodes, *unit_crossings, *consumers;
     uint32_t *class_processors;
+    bool fluid;         /* weights fill chips like water: bounds are made of it (relax.c) */
     bool whole_will_do; /* times of nodes may be missing where the whole model's is known */
     /* Contracted from this one, which owns processors, classes, shapes and costs; NULL: they are ours. */
     const struct mly__problem *fine;
@@ -39,7 +41,8 @@ struct mly__problem_private {
     struct {
         struct mly__layer *items; /* in the order in which room is sought for them */
         uint32_t count;
-        double least_ns_per_byte; /* of streaming any of them */
+        double least_ns_per_byte; /* of streaming any of them that fits on an empty chip */
+        double room_bytes;        /* of an empty chip */
     } layers[MLY__CLASSES_MAX];
 };
 

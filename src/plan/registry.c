@@ -18,9 +18,9 @@
 
 /* Simpler planners first: where two make the same plan, it is the first one's. */
 static const struct mly_planner *const planners[] = {
-    &mly__planner_single,  &mly__planner_groups, &mly__planner_pipeline, &mly__planner_exact,
-    &mly__planner_min_cut, &mly__planner_metis,  &mly__planner_data,
-    &mly__planner_parameters, &mly__planner_bisection,
+    &mly__planner_single, &mly__planner_groups,     &mly__planner_pipeline,
+    &mly__planner_exact,  &mly__planner_min_cut,    &mly__planner_metis,
+    &mly__planner_data,   &mly__planner_parameters, &mly__planner_bisection,
 };
 
 enum { PLANNER_COUNT = MLY__COUNT(planners) };
@@ -75,12 +75,14 @@ static enum mly_status run_all(const struct mly_plan_request *request, struct at
                                struct mly_error *err)
 {
     struct mly_error reason = {0}, said = {0};
+    struct mly_plan_request brief = *request;
+    brief.brief = true;
     for (size_t i = 0; i < PLANNER_COUNT; i++) {
         if (planners[i]->by_name_only)
             continue;
         mly_plan *plan = NULL;
         const int64_t begin_ns = mly_now_ns();
-        enum mly_status status = planners[i]->make(request, &plan, &reason);
+        enum mly_status status = planners[i]->make(&brief, &plan, &reason);
         if (status && !may_pass_over(status))
             return mly_error_set(err, status, "%s", reason.message);
         if (!status)
@@ -252,6 +254,19 @@ static enum mly_status take_runs(mly_plan *plan, struct attempts *attempts, stru
     return MLY_OK;
 }
 
+/* The best of the planners' bounds: each holds for all pipelines. */
+static void take_bound(mly_plan *plan, const struct attempts *attempts)
+{
+    for (size_t i = 0; i < attempts->made_count; i++) {
+        const mly_plan *other = attempts->made[i];
+        if (other->most_per_s <= 0 ||
+            (plan->most_per_s > 0 && plan->most_per_s <= other->most_per_s))
+            continue;
+        plan->most_per_s = other->most_per_s;
+        memcpy(plan->most_by, other->most_by, sizeof plan->most_by);
+    }
+}
+
 static void attempts_fini(struct attempts *attempts)
 {
     for (size_t i = 0; i < PLANNER_COUNT; i++) {
@@ -284,6 +299,7 @@ static enum mly_status make_auto(const struct mly_plan_request *request, mly_pla
             status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
         if (!status)
             status = take_runs(plan, &attempts, err);
+        take_bound(plan, &attempts);
         if (!status) {
             attempts.made[winner] = NULL;
             *out = plan;

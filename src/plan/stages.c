@@ -7,7 +7,10 @@
  *      processors. Stages that could not be below the bound are not looked at.
  *   2. Latency and energy: the same with sums, one processor for each segment; processors of classes that
  *      are not exclusive may have many segments, and are not counted.
- *   3. Of pipelines with equal value, the one of fewer segments.
+ *   3. Of pipelines with equal value, the one of fewer segments; then that whose stages are shorter, so
+ *      that the order of classes decides nothing.
+ *   4. Stages that begin at a downset are looked at from small to large. A stage with a unit more takes no
+ *      less, so that where all downsets are there, none is looked at beyond one that is too slow already.
  */
 #include "stages.h"
 
@@ -20,8 +23,13 @@
 #define STATES_MAX 4000000u /* downsets times vectors of processors */
 #define VECTORS_MAX 4096u
 #define MIXED_MAX 64u /* vectors: up to so many a stage may mix classes as it likes */
-/* Pipelines this much worse than the best known are kept too: a simpler one of them may win. */
-static const double slack = 0.03;
+#define SLACK_DOWNSETS_MAX 2048u
+#define SPILL_WORK 25u /* what finding room for weights takes, in looks at stages */
+/*
+ * Pipelines this much worse than the best known are kept too, where that does not take long: a simpler
+ * one of them may win.
+ */
+static const double slack = 0.03, no_slack = 1e-9;
 
 /* Vectors of processors used, one digit per class. */
 struct vectors {
@@ -49,6 +57,24 @@ static bool may_use(const struct vectors *v, uint32_t vector, bool no_replicas)
     if (no_replicas)
         return is_one_processor(v, vector);
     return v->count <= MIXED_MAX || !v->mixed[vector] || vector + 1 == v->count;
+}
+
+bool mly__stages_may_mix(const struct mly__problem *problem)
+{
+    uint32_t ways = 1;
+    if (problem->request->no_replicas || problem->class_count == 1)
+        return true;
+    for (uint32_t c = 0; c < problem->class_count && ways <= MIXED_MAX; c++)
+        ways *= problem->classes[c].count + 1;
+    return ways <= MIXED_MAX;
+}
+
+double mly__stages_value(const struct mly__problem *problem, bool sums,
+                         const struct mly__layout_value *value)
+{
+    if (!sums)
+        return value->bottleneck_ns;
+    return problem->request->objective == MLY_OBJECTIVE_ENERGY ? value->energy_j : value->sum_ns;
 }
 
 /* Do the two together use no more than there are? Their sum is then the vector. */
@@ -89,6 +115,7 @@ static enum mly_status vectors_init(struct vectors *v, const struct mly__problem
 /* How a state was reached. */
 struct step {
     double value;
+    double sum;      /* of the stages' periods */
     uint32_t from;   /* downset; MLY_NO_INDEX: not reached */
     uint32_t vector; /* before */
     uint32_t used;   /* vector of the last stage; latency: its class */
@@ -107,6 +134,18 @@ struct search {
     bool *open;                 /* by downset: a pipeline within the bound may be cut there */
     double *share;              /* by downset: what the lower bound says of its units… */
     double *capacity;           /* …and by vector: of those processors (bounds.c) */
+    double weight[MLY__CLASSES_MAX];
+    double *least;     /* sums, by downset: what its units take at least, each by itself */
+    uint64_t work_max; /* stages to be looked at */
+    uint64_t work;     /* that were */
+    uint32_t *seen;    /* by downset: the smaller one, plus one, that it was seen from last */
+    uint32_t *stack;   /* of downsets */
+    /* Of the downset that stages begin at: */
+    uint32_t *reached, reached_count;     /* its states, as layer * vectors + vector */
+    uint32_t available[MLY__CLASSES_MAX]; /* most processors that any of these leaves */
+    double available_capacity;
+    double least_value; /* of these */
+    bool spills;        /* some class streams weights that find no room */
 };
 
 static struct step *step_at(const struct search *s, uint32_t downset, uint32_t layer,
@@ -130,6 +169,10 @@ static void search_fini(struct search *s)
     mly_free(s->capacity);
     mly_free(s->sums);
     mly_free(s->refused);
+    mly_free(s->least);
+    mly_free(s->seen);
+    mly_free(s->stack);
+    mly_free(s->reached);
 }
 
 /* What the units of every downset add up to, on every class. */
@@ -152,6 +195,8 @@ static void add_up(struct search *s)
                 sum->time_ns += load->time_ns;
                 sum->weight_bytes += load->weight_bytes;
                 sum->cache_ns += load->cache_ns;
+                sum->forced_ns += load->forced_ns;
+                sum->kept_bytes += load->kept_bytes;
                 sum->activation_bytes = fmax(sum->activation_bytes, load->activation_bytes);
             }
         }
@@ -174,10 +219,13 @@ static enum mly_status find_shares(struct search *s, struct mly_error *err)
         return status;
     if (!s->share || !s->capacity || !s->open)
         return mly__problem_no_memory(err);
+    memcpy(s->weight, bounds.weight, sizeof s->weight);
     for (uint32_t u = 0; u < problem->unit_count; u++) {
         double least = INFINITY;
-        for (uint32_t c = 0; c < problem->class_count; c++)
-            least = fmin(least, bounds.weight[c] * mly__load_of(problem, c, u)->time_ns);
+        for (uint32_t c = 0; c < problem->class_count; c++) {
+            const struct mly__load *load = mly__load_of(problem, c, u);
+            least = fmin(least, bounds.weight[c] * (load->time_ns + load->forced_ns));
+        }
         for (uint32_t i = 0; i < s->downsets->count; i++)
             if (mly__downset_has(mly__downset(s->downsets, i), u))
                 s->share[i] += least;
@@ -191,7 +239,7 @@ static enum mly_status find_shares(struct search *s, struct mly_error *err)
 /* May that much of the lower bound's work be done by the processors within the bound? */
 static bool is_within(const struct search *s, double share, double capacity)
 {
-    return share <= s->bound * capacity * (1 + 1e-9);
+    return !(share > s->bound * capacity * (1 + 1e-9)); /* without a bound, whatever the capacity */
 }
 
 /* May the downset be done by those processors, and the rest by the others? */
@@ -228,7 +276,11 @@ static enum mly_status search_init(struct search *s, const struct mly__downsets 
     s->sums = mly_alloc_array(count, sizeof *s->sums);
     s->refused = mly_alloc_array(count, sizeof *s->refused);
     s->steps = mly_alloc_array(states, sizeof *s->steps);
-    if (!s->sums || !s->refused || !s->steps) {
+    s->least = mly_alloc_array(s->downsets->count, sizeof *s->least);
+    s->seen = mly_alloc_array(s->downsets->count, sizeof *s->seen);
+    s->stack = mly_alloc_array(s->downsets->count, sizeof *s->stack);
+    s->reached = mly_alloc_array((size_t)s->vectors.count * s->layers, sizeof *s->reached);
+    if (!s->sums || !s->refused || !s->steps || !s->least || !s->seen || !s->stack || !s->reached) {
         search_fini(s);
         return mly__problem_no_memory(err);
     }
@@ -285,6 +337,8 @@ static struct mly__load stage_load(const struct stage *stage, uint32_t class)
         .time_ns = fmax(0, large->time_ns - small->time_ns),
         .weight_bytes = large->weight_bytes - small->weight_bytes,
         .cache_ns = fmax(0, large->cache_ns - small->cache_ns),
+        .forced_ns = fmax(0, large->forced_ns - small->forced_ns),
+        .kept_bytes = fmax(0, large->kept_bytes - small->kept_bytes),
         .activation_bytes = large->activation_bytes, /* at most */
     };
 }
@@ -316,31 +370,34 @@ static void stage_cost(const struct stage *stage, uint32_t class, double limit_n
 
 /* --- 1. throughput --- */
 
-/* The fastest that all processors together could be, without copies; what is slower need not be looked at. */
-static bool may_do(const struct stage *stage, double bound)
+/* What the stage takes on a class at least, without copies; no less with a unit more. */
+static double least_ns(const struct stage *stage, uint32_t class)
 {
     const struct mly__problem *problem = stage->search->problem;
-    double rate = 0;
-    for (uint32_t c = 0; c < problem->class_count; c++) {
-        const double least = problem->classes[c].segment_ns + stage_load(stage, c).time_ns;
-        if (!is_refused(stage, c))
-            rate += least > 0 ? problem->classes[c].count / least : INFINITY;
-    }
-    return rate > 0 && 1 / rate <= bound;
+    const struct mly__load load = stage_load(stage, class);
+    const double beyond = load.kept_bytes - problem->hidden->layers[class].room_bytes;
+    return problem->classes[class].segment_ns + load.time_ns + load.forced_ns +
+           fmax(0, beyond) * problem->hidden->layers[class].least_ns_per_byte;
 }
 
-static void try_step(struct search *s, const struct stage *stage, uint32_t layer, uint32_t before,
-                     uint32_t used, double value)
+/* 4. Could all processors that are left do the stage within the bound? */
+static bool may_do(const struct stage *stage)
 {
-    const struct step *from = step_at(s, stage->small, layer, before);
-    const uint32_t to_layer = s->layers > 1 ? layer + 1 : 0;
-    struct step *to = step_at(s, stage->large, to_layer, before + used);
-    if (value < to->value || (value == to->value && from->parts + 1 < to->parts))
-        *to = (struct step){.value = value,
-                            .from = stage->small,
-                            .vector = before,
-                            .used = used,
-                            .parts = from->parts + 1};
+    const struct search *s = stage->search;
+    double rate = 0;
+    if (!is_within(s, s->share[stage->large] - s->share[stage->small], s->available_capacity))
+        return false;
+    for (uint32_t c = 0; c < s->problem->class_count; c++)
+        if (s->available[c] && !is_refused(stage, c))
+            rate += s->available[c] / fmax(least_ns(stage, c), 1e-9);
+    return rate > 0 && 1 / rate <= s->bound;
+}
+
+static bool is_better(const struct step *a, const struct step *b)
+{
+    if (a->value != b->value)
+        return a->value < b->value;
+    return a->parts != b->parts ? a->parts < b->parts : a->sum < b->sum;
 }
 
 /* Rate of a stage by the vector of its processors; 0 where one of them cannot run it. */
@@ -356,45 +413,76 @@ static double rate_of(const struct vectors *v, uint32_t used, const double *peri
     return rate;
 }
 
-/* Every state that the stage can go on from, with the processors `used` more. */
-static void extend_states(struct search *s, const struct stage *stage, uint32_t used, double period)
+/* What a state becomes by the stage on the processors `used` more; false: it cannot. */
+static bool next_step(const struct search *s, const struct stage *stage, uint32_t state,
+                      uint32_t used, double period, struct step *step, struct step **to)
 {
     const struct vectors *v = &s->vectors;
-    for (uint32_t layer = 0; layer < from_layers(s); layer++) {
-        for (uint32_t before = 0; before + used < v->count; before++) {
-            const struct step *from = step_at(s, stage->small, layer, before);
-            if (from->from == MLY_NO_INDEX || !is_open(s, stage->large, before + used) ||
-                !fit_together(v, before, used))
+    const uint32_t layer = state / v->count, before = state % v->count;
+    if (layer >= from_layers(s) || before + used >= v->count ||
+        !is_open(s, stage->large, before + used) || !fit_together(v, before, used))
+        return false;
+    const struct step *from = step_at(s, stage->small, layer, before);
+    *step = (struct step){.value = fmax(from->value, period),
+                          .sum = from->sum + period,
+                          .from = stage->small,
+                          .vector = before,
+                          .used = used,
+                          .parts = from->parts + 1};
+    *to = step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
+    return is_better(step, *to);
+}
+
+/* The stage on all vectors of processors; false, if nothing is written: no state becomes better. */
+static bool try_vectors(struct search *s, const struct stage *stage, const double *periods,
+                        bool write)
+{
+    const struct vectors *v = &s->vectors;
+    const double share = s->share[stage->large] - s->share[stage->small];
+    struct step step, *to;
+    for (uint32_t used = 1; used < v->count; used++) {
+        if (!may_use(v, used, s->problem->request->no_replicas) ||
+            !is_within(s, share, s->capacity[used]))
+            continue;
+        const double rate = rate_of(v, used, periods);
+        if (!(rate > 0 && 1 / rate <= s->bound))
+            continue;
+        for (uint32_t i = 0; i < s->reached_count; i++) {
+            if (!next_step(s, stage, s->reached[i], used, 1 / rate, &step, &to))
                 continue;
-            try_step(s, stage, layer, before, used, fmax(from->value, period));
+            if (!write)
+                return true;
+            *to = step;
         }
     }
+    return false;
+}
+
+/* Could any state become better if the stage took no longer than it must? */
+static bool may_improve(struct search *s, const struct stage *stage)
+{
+    double periods[MLY__CLASSES_MAX];
+    for (uint32_t c = 0; c < s->problem->class_count; c++)
+        periods[c] = is_refused(stage, c) ? INFINITY : fmax(least_ns(stage, c), 1e-9);
+    return try_vectors(s, stage, periods, false);
 }
 
 static void extend_throughput(struct search *s, struct stage *stage)
 {
-    const struct vectors *v = &s->vectors;
-    const double share = s->share[stage->large] - s->share[stage->small];
     /* Processors of one class must be fast enough by themselves; among others a slow one may help. */
-    const double limit_ns =
-        s->problem->class_count == 1 ? s->bound * s->problem->classes[0].count : INFINITY;
+    const double limit_ns = s->problem->class_count == 1 ? s->bound * s->available[0] : INFINITY;
     double periods[MLY__CLASSES_MAX] = {0};
-    if (!may_do(stage, s->bound))
+    /* Where room on a chip must be found, that takes longer than to see that it is in vain. */
+    if (s->spills && !may_improve(s, stage))
         return;
+    s->work += s->spills ? SPILL_WORK : 1;
     find_border(stage);
     for (uint32_t c = 0; c < s->problem->class_count; c++) {
         struct mly__segment_cost cost;
         stage_cost(stage, c, limit_ns, &cost);
         periods[c] = fmax(mly__stage_period_ns(&s->problem->classes[c], &cost), 1e-9);
     }
-    for (uint32_t used = 1; used < v->count; used++) {
-        if (!may_use(v, used, s->problem->request->no_replicas) ||
-            !is_within(s, share, s->capacity[used]))
-            continue;
-        const double rate = rate_of(v, used, periods);
-        if (rate > 0 && 1 / rate <= s->bound)
-            extend_states(s, stage, used, 1 / rate);
-    }
+    (void)try_vectors(s, stage, periods, true);
 }
 
 /* --- 2. latency and energy --- */
@@ -410,34 +498,72 @@ static double sum_value(const struct search *s, uint32_t class,
                : cost->energy_j + s->problem->classes[class].idle_w * latency_ns * 1e-9;
 }
 
-static void extend_sum(struct search *s, struct stage *stage)
+/* What a nanosecond on a class counts at least. */
+static double least_of_ns(const struct search *s, uint32_t class)
+{
+    const struct mly__class *at = &s->problem->classes[class];
+    if (s->problem->request->objective != MLY_OBJECTIVE_ENERGY)
+        return 1;
+    return (at->active_w > 0 ? at->active_w : at->idle_w) * 1e-9;
+}
+
+/* 4. May the stage, and the least that the rest takes, still stay within the bound? */
+static bool may_add(const struct stage *stage)
+{
+    const struct search *s = stage->search;
+    double least = INFINITY;
+    for (uint32_t c = 0; c < s->problem->class_count; c++)
+        if (!is_refused(stage, c))
+            least = fmin(least, least_of_ns(s, c) * least_ns(stage, c));
+    return s->least_value + least + s->least[s->downsets->count - 1] - s->least[stage->large] <=
+           s->bound;
+}
+
+static void find_least(struct search *s)
+{
+    const struct mly__problem *problem = s->problem;
+    for (uint32_t u = 0; u < problem->unit_count; u++) {
+        double least = INFINITY;
+        for (uint32_t c = 0; c < problem->class_count; c++) {
+            const struct mly__load *load = mly__load_of(problem, c, u);
+            least = fmin(least, least_of_ns(s, c) * (load->time_ns + load->forced_ns));
+        }
+        for (uint32_t i = 0; i < s->downsets->count; i++)
+            if (mly__downset_has(mly__downset(s->downsets, i), u))
+                s->least[i] += least;
+    }
+}
+
+static void add_sum(struct search *s, const struct stage *stage, uint32_t class, double value)
 {
     const struct vectors *v = &s->vectors;
+    const uint32_t used = v->radix[class] > 1 ? v->step[class] : 0;
+    for (uint32_t i = 0; i < s->reached_count; i++) {
+        const uint32_t layer = s->reached[i] / v->count, before = s->reached[i] % v->count;
+        const struct step *from = step_at(s, stage->small, layer, before);
+        const double sum = from->value + value;
+        if (layer >= from_layers(s) || before + used >= v->count ||
+            !fit_together(v, before, used) || sum > s->bound)
+            continue;
+        struct step *to = step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
+        if (sum < to->value || (sum == to->value && from->parts + 1 < to->parts))
+            *to = (struct step){.value = sum,
+                                .from = stage->small,
+                                .vector = before,
+                                .used = class,
+                                .parts = from->parts + 1};
+    }
+}
+
+static void extend_sum(struct search *s, struct stage *stage)
+{
     find_border(stage);
     for (uint32_t c = 0; c < s->problem->class_count; c++) {
         struct mly__segment_cost cost;
         stage_cost(stage, c, INFINITY, &cost);
         const double value = sum_value(s, c, &cost);
-        const uint32_t used = v->radix[c] > 1 ? v->step[c] : 0;
-        if (isinf(value))
-            continue;
-        for (uint32_t layer = 0; layer < from_layers(s); layer++) {
-            for (uint32_t before = 0; before + used < v->count; before++) {
-                const struct step *from = step_at(s, stage->small, layer, before);
-                if (from->from == MLY_NO_INDEX || !fit_together(v, before, used) ||
-                    from->value + value > s->bound)
-                    continue;
-                const uint32_t to_layer = s->layers > 1 ? layer + 1 : 0;
-                struct step *to = step_at(s, stage->large, to_layer, before + used);
-                const double sum = from->value + value;
-                if (sum < to->value || (sum == to->value && from->parts + 1 < to->parts))
-                    *to = (struct step){.value = sum,
-                                        .from = stage->small,
-                                        .vector = before,
-                                        .used = c,
-                                        .parts = from->parts + 1};
-            }
-        }
+        if (isfinite(value))
+            add_sum(s, stage, c, value);
     }
 }
 
@@ -484,8 +610,7 @@ static enum mly_status collect(const struct search *s, bool sums, struct mly__fo
             for (uint32_t v = 0; v < s->vectors.count; v++) {
                 const struct step *at = step_at(s, full, layer, v);
                 if (at->from != MLY_NO_INDEX && at->value > floor_value &&
-                    (!best || at->value < best->value ||
-                     (at->value == best->value && at->parts < best->parts))) {
+                    (!best || is_better(at, best))) {
                     best = at;
                     best_layer = layer;
                     best_vector = v;
@@ -505,14 +630,27 @@ static enum mly_status collect(const struct search *s, bool sums, struct mly__fo
     return status;
 }
 
-/* Has any state of the downset been reached? */
-static bool is_reached(const struct search *s, uint32_t downset)
+/* The states of the downset that were reached, and what they leave. */
+static void find_reached(struct search *s, uint32_t downset)
 {
+    const struct vectors *v = &s->vectors;
     const struct step *states = step_at(s, downset, 0, 0);
-    for (uint32_t i = 0; i < s->layers * s->vectors.count; i++)
-        if (states[i].from != MLY_NO_INDEX)
-            return true;
-    return false;
+    s->reached_count = 0;
+    s->least_value = INFINITY;
+    s->available_capacity = 0;
+    memset(s->available, 0, sizeof s->available);
+    for (uint32_t i = 0; i < s->layers * v->count; i++) {
+        if (states[i].from == MLY_NO_INDEX)
+            continue;
+        s->reached[s->reached_count++] = i;
+        s->least_value = fmin(s->least_value, states[i].value);
+        for (uint32_t c = 0; c < v->class_count; c++) {
+            const uint32_t left = v->radix[c] - 1 - digit(v, i % v->count, c);
+            s->available[c] = left > s->available[c] ? left : s->available[c];
+        }
+    }
+    for (uint32_t c = 0; c < v->class_count; c++)
+        s->available_capacity += s->weight[c] * s->available[c];
 }
 
 /* Can any pipeline within the bound be cut there? */
@@ -524,36 +662,86 @@ static bool may_be_cut(const struct search *s, uint32_t downset)
     return false;
 }
 
+/* Looks at one stage; false: none that holds it need be looked at. */
+static bool look_at(struct search *s, bool sums, uint32_t small, uint32_t large)
+{
+    struct stage stage = {.search = s, .small = small, .large = large};
+    s->work++;
+    if (sums ? !may_add(&stage) : !may_do(&stage))
+        return false;
+    if (sums)
+        extend_sum(s, &stage);
+    else if (s->open[large])
+        extend_throughput(s, &stage);
+    return true;
+}
+
+/* Of a family: every larger set. */
+static void look_at_larger(struct search *s, bool sums, uint32_t small)
+{
+    for (uint32_t large = small + 1; large < s->downsets->count; large++)
+        if ((sums || s->open[large]) && mly__downset_within(s->downsets, small, large))
+            (void)look_at(s, sums, small, large);
+}
+
+/* Of all downsets: from each that is not too slow to those with one unit more. */
+static void climb(struct search *s, bool sums, uint32_t small)
+{
+    const struct mly__downsets *d = s->downsets;
+    uint32_t count = 0;
+    s->stack[count++] = small;
+    while (count) {
+        const uint32_t at = s->stack[--count];
+        for (uint32_t i = d->cover_begin[at]; i < d->cover_begin[at + 1]; i++) {
+            const uint32_t large = d->covers[i];
+            if (s->seen[large] == small + 1)
+                continue;
+            s->seen[large] = small + 1;
+            if (look_at(s, sums, small, large))
+                s->stack[count++] = large;
+        }
+    }
+}
+
 static enum mly_status search_all(struct search *s, bool sums, struct mly__found *found,
                                   struct mly_error *err)
 {
     for (uint32_t small = 0; small + 1 < s->downsets->count; small++) {
-        if (!is_reached(s, small))
+        find_reached(s, small);
+        if (!s->reached_count)
             continue;
-        for (uint32_t large = small + 1; large < s->downsets->count; large++) {
-            struct stage stage = {.search = s, .small = small, .large = large};
-            if ((!sums && !s->open[large]) || !mly__downset_within(s->downsets, small, large))
-                continue;
-            if (sums)
-                extend_sum(s, &stage);
-            else
-                extend_throughput(s, &stage);
-        }
+        if (s->work > s->work_max)
+            return mly_error_set(err, MLY_E_LIMIT,
+                                 "%u possible first parts make too many stages: of the first %u, "
+                                 "%.3g million were looked at",
+                                 s->downsets->count, small, (double)s->work / 1e6);
+        if (s->downsets->covers)
+            climb(s, sums, small);
+        else
+            look_at_larger(s, sums, small);
     }
     return collect(s, sums, found, err);
 }
 
 enum mly_status mly__stages_search(const struct mly__downsets *downsets, bool sums, double bound,
-                                   struct mly__found *found, struct mly_error *err)
+                                   uint64_t *work_left, struct mly__found *found,
+                                   struct mly_error *err)
 {
     struct search search;
     enum mly_status status = search_init(&search, downsets, sums, err);
     if (status)
         return status;
-    search.bound = bound * (1 + slack);
+    search.work_max = work_left ? *work_left : UINT64_MAX;
+    for (uint32_t c = 0; c < downsets->problem->class_count; c++)
+        search.spills = search.spills || downsets->problem->classes[c].exclusive;
+    search.bound = bound * (1 + (downsets->count > SLACK_DOWNSETS_MAX ? no_slack : slack));
+    if (sums)
+        find_least(&search);
     for (uint32_t i = 0; i < downsets->count; i++)
         search.open[i] = sums || may_be_cut(&search, i);
     status = search_all(&search, sums, found, err);
+    if (work_left)
+        *work_left -= search.work < *work_left ? search.work : *work_left;
     search_fini(&search);
     return status;
 }

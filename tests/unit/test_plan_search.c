@@ -5,136 +5,20 @@
  */
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "model/zoo.h"
 #include "plan/problem_private.h"
 #include "plan/stages.h"
 #include "support/expect.h"
 #include "support/plan_fixture.h"
+#include "support/plan_world.h"
 #include "support/test.h"
 
-enum { NODES_MAX = 24, BATCH = 2 };
-
-/* --- random graphs --- */
-
-struct graph {
-    struct tiny_node nodes[NODES_MAX];
-    char names[NODES_MAX][2][8];
-    uint32_t count;
-};
-
-/* A node of one or two earlier results; operators that no runtime fuses. */
-static void add_node(struct graph *g, const char *first, const char *second)
+static void assert_near(double a, double b)
 {
-    const uint32_t i = g->count++;
-    snprintf(g->names[i][0], sizeof g->names[i][0], "n%u", i);
-    snprintf(g->names[i][1], sizeof g->names[i][1], "t%u", i);
-    g->nodes[i] = (struct tiny_node){.op = second ? "Max" : "Sin",
-                                     .name = g->names[i][0],
-                                     .first = first,
-                                     .second = second,
-                                     .output = g->names[i][1]};
-}
-
-/* layered: what is read is near, so that few things live at once. At most NODES_MAX nodes. */
-static mly_model *random_model(struct mly_random *random, uint32_t count, bool layered)
-{
-    struct graph g = {0};
-    bool used[NODES_MAX] = {false};
-    for (uint32_t i = 0; i < count; i++) {
-        const char *inputs[2] = {i ? NULL : "x", NULL};
-        const uint32_t reach = layered && i > 3 ? 3 : i;
-        for (int k = 0; k < 2 && i; k++) {
-            if (k && mly_random_below(random, 2))
-                break;
-            const uint32_t from = i - 1 - (uint32_t)mly_random_below(random, reach);
-            used[from] = true;
-            inputs[k] = g.names[from][1];
-        }
-        if (inputs[1] && !strcmp(inputs[0], inputs[1]))
-            inputs[1] = NULL;
-        add_node(&g, inputs[0], inputs[1]);
-    }
-    /* Every result that nobody reads goes into the last one. */
-    for (uint32_t i = 0, made = g.count; i + 1 < made; i++) {
-        if (used[i] || g.count == NODES_MAX)
-            continue;
-        add_node(&g, g.names[g.count - 1][1], g.names[i][1]);
-    }
-    return tiny_model(&(struct tiny_spec){.nodes = g.nodes,
-                                          .node_count = g.count,
-                                          .width = 1 + (int64_t)mly_random_below(random, 1 << 16)});
-}
-
-/* --- worlds --- */
-
-struct world {
-    mly_model *model;
-    mly_machine *machine;
-    mly_cost_table *costs;
-    struct mly_processor_list processors;
-    struct mly_plan_request request;
-    struct mly__problem *problem;
-};
-
-static void select_processors(struct world *w, const char *spec)
-{
-    struct mly_error err;
-    char *word = NULL;
-    expect_ok(mly_device_models_load(&word, &err), err);
-    mly_free(word);
-    expect_ok(mly_machine_select(w->machine, spec, &w->processors, &err), err);
-}
-
-static void make_problem(struct world *w, enum mly_objective objective)
-{
-    struct mly_error err;
-    w->request = (struct mly_plan_request){.model = w->model,
-                                           .machine = w->machine,
-                                           .costs = w->costs,
-                                           .objective = objective,
-                                           .processors = &w->processors};
-    expect_ok(mly__problem_create(&w->request, BATCH, MLY__UNITS_FUSED, &w->problem, &err), err);
-}
-
-/* Every node costs something else on each kind of core group. */
-static void random_costs(struct world *w, struct mly_random *random, double scale)
-{
-    const struct mly_graph *graph = mly_model_graph(w->model);
-    w->costs = tiny_costs(w->model, w->machine);
-    for (uint32_t n = 0; n < graph->node_count; n++) {
-        const double work = mly_random_uniform(random) < 0.2 ? 10 : 1;
-        tiny_part_cost(w->costs, MLY_COST_NODE, graph->nodes[n].label, 1, 2, BATCH,
-                       scale * work * (1e4 + 1e5 * mly_random_uniform(random)));
-        tiny_part_cost(w->costs, MLY_COST_NODE, graph->nodes[n].label, 2, 1, BATCH,
-                       scale * work * (2e4 + 1e5 * mly_random_uniform(random)));
-    }
-}
-
-static const char unlike_cores[] = "cpu:0-1,cpu:2,cpu:3", modelled[] = "p100,gtx1650,roofline";
-
-/* Into the caller's storage, which the problem points into. */
-static void random_world(struct world *w, struct mly_random *random, uint32_t nodes, bool cores,
-                         enum mly_objective objective)
-{
-    *w = (struct world){.machine = tiny_machine("core:4 pu:1")};
-    w->model = random_model(random, nodes, mly_random_below(random, 2) != 0);
-    select_processors(w, cores ? unlike_cores : modelled);
-    if (cores)
-        random_costs(w, random, 1);
-    make_problem(w, objective);
-}
-
-static void end_world(struct world *w)
-{
-    mly__problem_destroy(w->problem);
-    mly_processor_list_fini(&w->processors);
-    mly_cost_table_destroy(w->costs);
-    mly_model_destroy(w->model);
-    mly_machine_destroy(w->machine);
+    if (!(fabs(a - b) <= 1e-9 * fabs(b)))
+        fail_msg("%.17g is not %.17g", a, b);
 }
 
 /* --- exhaustive search --- */
@@ -289,16 +173,10 @@ static double found_value(const struct mly__problem *problem, mly__find *find, b
     for (uint32_t i = 0; i < found.count; i++) {
         struct mly__layout_value value;
         expect_ok(mly__layout_value(problem, &found.layouts[i], &value, &err), err);
-        best = fmin(best, latency ? value.latency_ns : value.bottleneck_ns);
+        best = fmin(best, latency ? value.sum_ns : value.bottleneck_ns);
     }
     mly__found_fini(&found);
     return best;
-}
-
-static void assert_equal(double a, double b)
-{
-    if (!(fabs(a - b) <= 1e-9 * fabs(b)))
-        fail_msg("%.17g is not %.17g", a, b);
 }
 
 static void exact_finds_the_shortest_bottleneck_there_is(void **state)
@@ -307,15 +185,15 @@ static void exact_finds_the_shortest_bottleneck_there_is(void **state)
     struct mly_random random;
     mly_random_init(&random, 20261121);
     for (int round = 0; round < 24; round++) {
-        struct world w;
-        random_world(&w, &random, 3 + (uint32_t)mly_random_below(&random, 5), round % 2,
-                     MLY_OBJECTIVE_THROUGHPUT);
+        struct plan_world w;
+        plan_world_random(&w, &random, 3 + (uint32_t)mly_random_below(&random, 5), round % 2,
+                          MLY_OBJECTIVE_THROUGHPUT);
         if (w.problem->unit_count <= 9) {
             struct oracle o = oracle_of(w.problem);
-            assert_equal(found_value(w.problem, mly__exact_find, false), exhaustive_bottleneck(&o));
+            assert_near(found_value(w.problem, mly__exact_find, false), exhaustive_bottleneck(&o));
             oracle_free(&o);
         }
-        end_world(&w);
+        plan_world_end(&w);
     }
 }
 
@@ -325,15 +203,15 @@ static void exact_finds_the_least_latency_of_segments_in_a_row(void **state)
     struct mly_random random;
     mly_random_init(&random, 7);
     for (int round = 0; round < 24; round++) {
-        struct world w;
-        random_world(&w, &random, 3 + (uint32_t)mly_random_below(&random, 6), round % 2,
-                     MLY_OBJECTIVE_LATENCY);
+        struct plan_world w;
+        plan_world_random(&w, &random, 3 + (uint32_t)mly_random_below(&random, 6), round % 2,
+                          MLY_OBJECTIVE_LATENCY);
         if (w.problem->unit_count <= 10) {
             struct oracle o = oracle_of(w.problem);
-            assert_equal(found_value(w.problem, mly__exact_find, true), exhaustive_latency(&o));
+            assert_near(found_value(w.problem, mly__exact_find, true), exhaustive_latency(&o));
             oracle_free(&o);
         }
-        end_world(&w);
+        plan_world_end(&w);
     }
 }
 
@@ -343,8 +221,8 @@ static void a_limit_on_segments_is_kept(void **state)
     struct mly_random random;
     mly_random_init(&random, 3);
     for (int round = 0; round < 6; round++) {
-        struct world w;
-        random_world(&w, &random, 8, true, MLY_OBJECTIVE_THROUGHPUT);
+        struct plan_world w;
+        plan_world_random(&w, &random, 8, true, MLY_OBJECTIVE_THROUGHPUT);
         double before = INFINITY;
         for (uint32_t parts = 1; parts <= 3; parts++) {
             struct mly__found found = {0};
@@ -358,7 +236,7 @@ static void a_limit_on_segments_is_kept(void **state)
             assert_true(now <= before * (1 + 1e-12));
             before = now;
         }
-        end_world(&w);
+        plan_world_end(&w);
     }
 }
 
@@ -372,9 +250,9 @@ static void pipelines_come_near_the_best_and_no_bound_lies(void **state)
     mly_random_init(&random, 11);
     for (int round = 0; round < 60; round++) {
         const bool latency = round % 3 == 0;
-        struct world w;
-        random_world(&w, &random, 4 + (uint32_t)mly_random_below(&random, 11), round % 2,
-                     latency ? MLY_OBJECTIVE_LATENCY : MLY_OBJECTIVE_THROUGHPUT);
+        struct plan_world w;
+        plan_world_random(&w, &random, 4 + (uint32_t)mly_random_below(&random, 11), round % 2,
+                          latency ? MLY_OBJECTIVE_LATENCY : MLY_OBJECTIVE_THROUGHPUT);
         struct mly__bounds bounds;
         struct mly_error err;
         expect_ok(mly__problem_bounds(w.problem, &bounds, &err), err);
@@ -386,40 +264,14 @@ static void pipelines_come_near_the_best_and_no_bound_lies(void **state)
                      pipeline_gap, exact);
         assert_true(pipeline >= exact * (1 - 1e-9));
         assert_true(bound > 0 && bound <= exact * (1 + 1e-9));
-        end_world(&w);
+        plan_world_end(&w);
     }
 }
 
 /* --- networks --- */
 
-static mly_model *zoo_model(const char *name)
-{
-    char path[] = "/tmp/motley-test-search-XXXXXX";
-    struct mly_error err;
-    mly_model *model = NULL;
-    const int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
-    expect_ok(mly_zoo_write(name, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    const char *hash;
-    expect_ok(mly_model_hash(model, &hash, &err), err);
-    unlink(path);
-    return model;
-}
-
-static void zoo_world(struct world *w, const char *name, const char *spec, uint32_t batch)
-{
-    struct mly_error err;
-    *w = (struct world){.machine = tiny_machine("core:4 pu:1"), .model = zoo_model(name)};
-    select_processors(w, spec);
-    w->request = (struct mly_plan_request){
-        .model = w->model, .machine = w->machine, .processors = &w->processors};
-    expect_ok(mly__problem_create(&w->request, batch, MLY__UNITS_FUSED, &w->problem, &err), err);
-}
-
 /* Sums that grow and shrink unit by unit are the device's own cost of the segment. */
-static void check_sums(const struct world *w, uint32_t class, struct mly_random *random)
+static void check_sums(const struct plan_world *w, uint32_t class, struct mly_random *random)
 {
     const struct mly__problem *problem = w->problem;
     struct mly__part_builder builder;
@@ -443,8 +295,8 @@ static void check_sums(const struct world *w, uint32_t class, struct mly_random 
         }
         mly__part_builder_cost(&builder, &sums);
         expect_ok(mly__problem_cost(problem, class, units, count, &cost, NULL, 0, &err), err);
-        assert_equal(sums.input_bytes, cost.input_bytes);
-        assert_equal(sums.output_bytes, cost.output_bytes);
+        assert_near(sums.input_bytes, cost.input_bytes);
+        assert_near(sums.output_bytes, cost.output_bytes);
         assert_true(fabs(sums.weight_bytes - cost.weight_bytes) <= 1e-9 * cost.weight_bytes);
         assert_true(fabs(sums.off_chip_bytes - cost.off_chip_bytes) <=
                     1e-9 * (1 + cost.off_chip_bytes));
@@ -464,11 +316,11 @@ static void sums_of_units_are_what_segments_cost(void **state)
     struct mly_random random;
     mly_random_init(&random, 5);
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
-        struct world w;
-        zoo_world(&w, networks[i], "p100,edgetpu-pcie*2,raspberry-pi-4", 1);
+        struct plan_world w;
+        plan_world_zoo(&w, networks[i], "p100,edgetpu-pcie*2,raspberry-pi-4", 1);
         for (uint32_t c = 0; c < w.problem->class_count; c++)
             check_sums(&w, c, &random);
-        end_world(&w);
+        plan_world_end(&w);
     }
 }
 
@@ -479,8 +331,8 @@ static void pipelines_of_networks_come_near_the_best(void **state)
     static const char *const boxes[] = {"edgetpu-pcie*4", "p100,gtx1650,edgetpu-usb3*2"};
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
         for (size_t k = 0; k < sizeof boxes / sizeof *boxes; k++) {
-            struct world w;
-            zoo_world(&w, networks[i], boxes[k], 1);
+            struct plan_world w;
+            plan_world_zoo(&w, networks[i], boxes[k], 1);
             struct mly__bounds bounds;
             struct mly_error err;
             const double exact = found_value(w.problem, mly__exact_find, false);
@@ -488,7 +340,7 @@ static void pipelines_of_networks_come_near_the_best(void **state)
             expect_ok(mly__problem_bounds(w.problem, &bounds, &err), err);
             assert_true(pipeline <= exact * (1 + pipeline_gap));
             assert_true(bounds.bottleneck_ns <= fmin(exact, pipeline) * (1 + 1e-9));
-            end_world(&w);
+            plan_world_end(&w);
         }
     }
 }
@@ -497,8 +349,8 @@ static void pipelines_of_networks_come_near_the_best(void **state)
 static void weights_are_spread_until_they_fit_on_the_chips(void **state)
 {
     (void)state;
-    struct world w;
-    zoo_world(&w, "edge-fc-1700", "edgetpu-pcie*2", 1);
+    struct plan_world w;
+    plan_world_zoo(&w, "edge-fc-1700", "edgetpu-pcie*2", 1);
     mly_plan *plan = NULL;
     struct mly_stage stages[2];
     struct mly_error err;
@@ -511,17 +363,17 @@ static void weights_are_spread_until_they_fit_on_the_chips(void **state)
     assert_true(plan->prediction.modelled && !plan->prediction.measured);
     assert_true(plan->prediction.energy_j > 0);
     mly_plan_destroy(plan);
-    end_world(&w);
+    plan_world_end(&w);
 }
 
 static double streamed_bytes(const char *network, const char *chips, uint32_t segments)
 {
-    struct world w;
+    struct plan_world w;
     struct mly_stage stages[4];
     struct mly_error err;
     mly_plan *plan = NULL;
     double bytes = 0;
-    zoo_world(&w, network, chips, 1);
+    plan_world_zoo(&w, network, chips, 1);
     w.request.no_replicas = true;
     expect_ok(mly_plan_make("exact", &w.request, &plan, &err), err);
     assert_int_equal(plan->segment_count, segments);
@@ -531,7 +383,7 @@ static double streamed_bytes(const char *network, const char *chips, uint32_t se
         bytes += stages[k].off_chip_bytes;
     }
     mly_plan_destroy(plan);
-    end_world(&w);
+    plan_world_end(&w);
     return bytes;
 }
 
@@ -582,8 +434,8 @@ static void graphs_of_thousands_of_nodes_are_planned(void **state)
     (void)state;
     struct mly_error err;
     mly_plan *plan = NULL;
-    struct world w = {.machine = tiny_machine("core:4 pu:1"), .model = many_diamonds(1250)};
-    select_processors(&w, "p100,gtx1650,jetson-nano*2");
+    struct plan_world w = {.machine = tiny_machine("core:4 pu:1"), .model = many_diamonds(1250)};
+    plan_world_select(&w, "p100,gtx1650,jetson-nano*2");
     w.request = (struct mly_plan_request){
         .model = w.model, .machine = w.machine, .batch = 1, .processors = &w.processors};
     expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
@@ -593,7 +445,7 @@ static void graphs_of_thousands_of_nodes_are_planned(void **state)
     w.request.objective = MLY_OBJECTIVE_LATENCY;
     expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
     mly_plan_destroy(plan);
-    end_world(&w);
+    plan_world_end(&w);
 }
 
 static void every_failing_allocation_is_reported(void **state)
@@ -601,8 +453,8 @@ static void every_failing_allocation_is_reported(void **state)
     (void)state;
     struct mly_random random;
     mly_random_init(&random, 9);
-    struct world w;
-    random_world(&w, &random, 6, true, MLY_OBJECTIVE_THROUGHPUT);
+    struct plan_world w;
+    plan_world_random(&w, &random, 6, true, MLY_OBJECTIVE_THROUGHPUT);
     for (uint64_t n = 1;; n++) {
         mly_plan *plan = NULL;
         struct mly_error err;
@@ -614,7 +466,7 @@ static void every_failing_allocation_is_reported(void **state)
             break;
         assert_int_equal(status, MLY_E_NO_MEMORY);
     }
-    end_world(&w);
+    plan_world_end(&w);
 }
 
 static void too_many_ways_to_cut_are_refused_with_their_number(void **state)
@@ -624,11 +476,11 @@ static void too_many_ways_to_cut_are_refused_with_their_number(void **state)
     struct mly_random random;
     struct mly_error err;
     mly_random_init(&random, 2);
-    struct world w;
-    random_world(&w, &random, 12, true, MLY_OBJECTIVE_THROUGHPUT);
+    struct plan_world w;
+    plan_world_random(&w, &random, 12, true, MLY_OBJECTIVE_THROUGHPUT);
     expect_error(mly__downsets_all(&downsets, w.problem, 4, &err), MLY_E_LIMIT, err,
                  "more than 4 possible first parts");
-    end_world(&w);
+    plan_world_end(&w);
 }
 
 static void nodes_without_costs_are_named(void **state)
@@ -637,16 +489,16 @@ static void nodes_without_costs_are_named(void **state)
     struct mly_random random;
     struct mly_error err;
     mly_random_init(&random, 2);
-    struct world w = {.machine = tiny_machine("core:4 pu:1")};
-    w.model = random_model(&random, 6, true);
+    struct plan_world w = {.machine = tiny_machine("core:4 pu:1")};
+    w.model = plan_random_model(&random, 6, true);
     w.costs = tiny_costs(w.model, w.machine);
-    select_processors(&w, unlike_cores);
+    plan_world_select(&w, PLAN_UNLIKE_CORES);
     w.request = (struct mly_plan_request){
         .model = w.model, .machine = w.machine, .costs = w.costs, .processors = &w.processors};
     mly_plan *plan = NULL;
     expect_error(mly_plan_make("pipeline", &w.request, &plan, &err), MLY_E_NOT_FOUND, err,
                  "motley profile");
-    end_world(&w);
+    plan_world_end(&w);
 }
 
 int main(void)
