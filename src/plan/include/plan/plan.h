@@ -114,6 +114,12 @@ struct mly_plan {
     char *why; /* a sentence: why this one won */
     char *
         note; /* what its planner proved or gave up: "no plan is more than 0.8 % faster"; NULL: nothing */
+    /*
+     * No pipeline on the processors asked for, at the batch sizes that were tried, gives more samples per
+     * second, and what says so; 0: not known. Not kept in files.
+     */
+    double most_per_s;
+    char most_by[96];
     /* What `auto` tried, in the order it did; not kept in files. */
     struct mly_plan_run *runs;
     uint32_t run_count;
@@ -132,12 +138,6 @@ struct mly_plan_run {
 enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machine, mly_plan **out,
                                 struct mly_error *err) MLY_MUST_CHECK;
 /* Deep copy. */
-    /*
-     * No pipeline on the processors asked for, at the batch sizes that were tried, gives more samples per
-     * second, and what says so; 0: not known. Not kept in files.
-     */
-    double most_per_s;
-    char most_by[96];
 enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out,
                              struct mly_error *err) MLY_MUST_CHECK;
 /*
@@ -208,6 +208,7 @@ struct mly_plan_request {
     const double *ratio;
     uint32_t ratio_count;
     double rate_per_s; /* samples arriving; with MLY_OBJECTIVE_LATENCY_AT_RATE */
+    bool brief;        /* other planners run too: give up where proofs take long (`auto`) */
 };
 
 /*
@@ -236,7 +237,6 @@ enum mly_status mly_plan_ratio_parse(const char *text, double ratio[MLY_PLAN_RAT
                                      uint32_t *count, struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Of plans for the request (taken, and their array's places set to NULL, whatever comes of it) the best
-    bool brief;        /* other planners run too: give up where proofs take long (`auto`) */
  * by their predictions, by the rule of mly_plan_make, as a plan of `planner`: the others become its
  * candidates. MLY_E_NOT_FOUND when none has a prediction for the objective.
  */
