@@ -176,6 +176,8 @@ enum mly_status simulate_open_plan(struct simulate *s, const char *devices,
     }
     if (status == MLY_OK)
         status = mly_flow_init(s->model, out->plan, true, &out->flow, err);
+    if (status == MLY_OK)
+        status = mly_flow_find_links(&out->flow, out->plan, s->box.machine, out->batch, err);
     if (status != MLY_OK)
         simulated_plan_fini(out);
     return status;

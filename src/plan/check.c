@@ -399,15 +399,8 @@ static enum mly_status check_memory(const mly_plan *plan, const mly_model *model
 
 mly_plan mly__plan_member_view(const mly_plan *plan, uint32_t index)
 {
-    const struct mly_plan_member *m = &plan->family[index];
     mly_plan view = *plan;
-    view.batch = m->batch;
-    view.ladder = m->ladder;
-    view.ladder_count = m->ladder_count;
-    view.in_flight = m->in_flight;
-    view.segments = m->segments;
-    view.segment_count = m->segment_count;
-    view.prediction = m->prediction;
+    mly__plan_set_way(&view, &plan->family[index]);
     view.family = NULL;
     view.family_count = 0;
     return view;

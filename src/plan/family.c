@@ -176,21 +176,15 @@ static enum mly_status take_way(mly_plan *family, mly_plan *way, struct mly_plan
         for (uint32_t k = 0; k < segment->processor_count; k++)
             segment->processors[k] = place[segment->processors[k]];
         sort_ascending(segment->processors, segment->shares, segment->processor_count);
+        segment->time_count = 0; /* of the way's own processors; noted anew for the family */
     }
     mly_free(place);
     if (status)
         return status;
-    member->batch = way->batch;
-    member->ladder = way->ladder;
-    member->ladder_count = way->ladder_count;
-    member->in_flight = way->in_flight;
-    member->segments = way->segments;
-    member->segment_count = way->segment_count;
-    member->prediction = way->prediction;
-    way->ladder = NULL;
-    way->ladder_count = 0;
-    way->segments = NULL;
-    way->segment_count = 0;
+    const double max_rate_per_s = member->max_rate_per_s;
+    *member = mly__plan_way(way);
+    member->max_rate_per_s = max_rate_per_s;
+    mly__plan_set_way(way, &(struct mly_plan_member){0});
     return MLY_OK;
 }
 
@@ -209,17 +203,9 @@ static enum mly_status set_own_way(mly_plan *family, uint32_t index, struct mly_
     enum mly_status status = mly_plan_dup(&view, &copy, err);
     if (status)
         return status;
-    family->batch = copy->batch;
-    family->ladder = copy->ladder;
-    family->ladder_count = copy->ladder_count;
-    family->in_flight = copy->in_flight;
-    family->segments = copy->segments;
-    family->segment_count = copy->segment_count;
-    family->prediction = copy->prediction;
-    copy->ladder = NULL;
-    copy->ladder_count = 0;
-    copy->segments = NULL;
-    copy->segment_count = 0;
+    const struct mly_plan_member own = mly__plan_way(copy);
+    mly__plan_set_way(family, &own);
+    mly__plan_set_way(copy, &(struct mly_plan_member){0});
     mly_plan_destroy(copy);
     return MLY_OK;
 }

@@ -208,7 +208,9 @@ enum mly_status mly_plan_make_family(const struct mly_plan_request *request, mly
     if (status)
         return status;
     struct mly_error reason;
-    status = mly_plan_check(plan, request->model, request->machine, &reason);
+    status = mly_plan_note_times(plan, request->model, request->costs, &reason);
+    if (!status)
+        status = mly_plan_check(plan, request->model, request->machine, &reason);
     if (status) {
         mly_plan_destroy(plan);
         return mly_error_set(err, status == MLY_E_NO_MEMORY ? status : MLY_E_INTERNAL,

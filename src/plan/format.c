@@ -81,6 +81,24 @@ static void put_processor(struct mly_json_writer *writer, const struct mly_plan_
     mly_json_end_object(writer);
 }
 
+/* [{"processor": 0, "batch": 4, "ns": 5120000, "basis": "measured"}] */
+static void put_times(struct mly_json_writer *writer, const struct mly_plan_segment *segment)
+{
+    if (!segment->time_count)
+        return;
+    mly_json_begin_array(writer, "times");
+    for (uint32_t i = 0; i < segment->time_count; i++) {
+        const struct mly_plan_time *time = &segment->times[i];
+        mly_json_begin_object(writer, NULL);
+        mly_json_put_int(writer, "processor", time->processor);
+        mly_json_put_int(writer, "batch", time->batch);
+        mly_json_put_number(writer, "ns", time->ns);
+        mly_json_put_string(writer, "basis", mly_plan_basis_name(time->basis));
+        mly_json_end_object(writer);
+    }
+    mly_json_end_array(writer);
+}
+
 static void put_segment(struct mly_json_writer *writer, const struct mly_plan_segment *segment)
 {
     begin_line(writer, NULL);
@@ -89,6 +107,7 @@ static void put_segment(struct mly_json_writer *writer, const struct mly_plan_se
     put_numbers(writer, "processors", segment->processors, segment->processor_count);
     if (segment->shares)
         put_numbers(writer, "shares", segment->shares, segment->processor_count);
+    put_times(writer, segment);
     mly_json_end_object(writer);
 }
 

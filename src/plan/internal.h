@@ -17,6 +17,7 @@
 #define MLY__PLAN_BATCH_MAX 1000000u
 #define MLY__PLAN_IN_FLIGHT_MAX 1000000u
 #define MLY__PLAN_NUMBER_MAX 1e18
+#define MLY__PLAN_TIME_NS_MAX 1e15 /* of a segment: eleven days */
 
 #define MLY__COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -26,6 +27,9 @@ void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t c
 void mly__plan_runs_free(mly_plan *plan);
 void mly__plan_segments_free(struct mly_plan_segment *segments, uint32_t count);
 void mly__plan_family_free(struct mly_plan_member *family, uint32_t count);
+/* The plan's own way of running its model, as if it were a member; and back. Neither copies nor frees. */
+struct mly_plan_member mly__plan_way(const mly_plan *plan);
+void mly__plan_set_way(mly_plan *plan, const struct mly_plan_member *way);
 
 /* --- data_plan.c --- */
 

@@ -309,10 +309,91 @@ static enum mly_status read_shares(struct reader *r, struct mly_json object,
                                  err);
 }
 
+static enum mly_status read_basis(const struct reader *r, struct mly_json object,
+                                  enum mly_plan_basis *out, struct mly_error *err)
+{
+    struct mly_json value = mly_json_member_opt(object, "basis");
+    const char *word;
+    if (!value.impl)
+        return refuse(r, err, value, "missing");
+    enum mly_status status = mly_json_as_string(value, &word, err);
+    for (int i = 0; !status && i < MLY_PLAN_BASIS_COUNT; i++) {
+        if (!strcmp(word, mly_plan_basis_name((enum mly_plan_basis)i))) {
+            *out = (enum mly_plan_basis)i;
+            return MLY_OK;
+        }
+    }
+    return status ? status
+                  : refuse(r, err, value, "'%.40s' is not measured, estimated or modelled", word);
+}
+
+static bool is_of_segment(const struct mly_plan_segment *segment, uint32_t processor)
+{
+    for (uint32_t i = 0; i < segment->processor_count; i++)
+        if (segment->processors[i] == processor)
+            return true;
+    return false;
+}
+
+static enum mly_status read_time(const struct reader *r, struct mly_json object,
+                                 const struct mly_plan_segment *segment, struct mly_plan_time *t,
+                                 struct mly_error *err)
+{
+    static const char *const known[] = {"processor", "batch", "ns", "basis", NULL};
+    const struct mly_plan_time *before = t > segment->times ? t - 1 : NULL;
+    int64_t processor = 0, batch = 0;
+    enum mly_status status = mly_json_only(object, known, err);
+    if (!status)
+        status =
+            mly_json_int(object, "processor", 0, r->plan->processor_count - 1, &processor, err);
+    if (!status)
+        status = mly_json_int(object, "batch", 1, MLY__PLAN_BATCH_MAX, &batch, err);
+    if (!status)
+        status = mly_json_number(object, "ns", 0, MLY__PLAN_TIME_NS_MAX, &t->ns, err);
+    if (!status)
+        status = read_basis(r, object, &t->basis, err);
+    if (status)
+        return status;
+    t->processor = (uint32_t)processor;
+    t->batch = (uint32_t)batch;
+    if (!is_of_segment(segment, t->processor))
+        return refuse(r, err, mly_json_member_opt(object, "processor"),
+                      "processor %u does not run this segment", t->processor);
+    if (t->ns <= 0)
+        return refuse(r, err, mly_json_member_opt(object, "ns"), "is not above 0");
+    if (before && (t->processor < before->processor ||
+                   (t->processor == before->processor && t->batch <= before->batch)))
+        return refuse(r, err, object,
+                      "processor %u, batch %u follows processor %u, batch %u; they must ascend",
+                      t->processor, t->batch, before->processor, before->batch);
+    return MLY_OK;
+}
+
+/* What the segment takes on its processors; up to as many batch sizes as a ladder has for each. */
+static enum mly_status read_times(const struct reader *r, struct mly_json object,
+                                  struct mly_plan_segment *segment, struct mly_error *err)
+{
+    struct mly_json array;
+    enum mly_status status =
+        read_array(r, object, "times", 0, (size_t)segment->processor_count * MLY__PLAN_LADDER_MAX,
+                   &array, err);
+    const size_t count = status ? 0 : mly_json_length(array);
+    if (!count)
+        return status;
+    segment->times = mly_alloc_array(count, sizeof *segment->times);
+    if (!segment->times)
+        return no_memory(r, err);
+    while (!status && segment->time_count < count) {
+        const uint32_t i = segment->time_count++;
+        status = read_time(r, mly_json_element(array, i), segment, &segment->times[i], err);
+    }
+    return status;
+}
+
 static enum mly_status read_segment(struct reader *r, struct mly_json object, uint32_t number,
                                     struct mly_plan_segment *segment, struct mly_error *err)
 {
-    static const char *const known[] = {"name", "nodes", "processors", "shares", NULL};
+    static const char *const known[] = {"name", "nodes", "processors", "shares", "times", NULL};
     struct mly_json processors;
     enum mly_status status = mly_json_only(object, known, err);
     if (!status)
@@ -328,7 +409,9 @@ static enum mly_status read_segment(struct reader *r, struct mly_json object, ui
     if (!status)
         status = read_numbers(r, processors, 0, r->plan->processor_count - 1, true,
                               &segment->processors, &segment->processor_count, err);
-    return status ? status : read_shares(r, object, segment, err);
+    if (!status)
+        status = read_shares(r, object, segment, err);
+    return status ? status : read_times(r, object, segment, err);
 }
 
 static enum mly_status read_segments(struct reader *r, struct mly_json object,
@@ -456,16 +539,11 @@ static enum mly_status read_batches(struct reader *r, struct mly_json object,
 static enum mly_status read_way(struct reader *r, struct mly_json root, struct mly_error *err)
 {
     mly_plan *plan = r->plan;
-    struct mly_plan_member way = {0};
+    struct mly_plan_member way = mly__plan_way(plan);
     enum mly_status status = read_segments(r, root, &way.segments, &way.segment_count, err);
     if (!status)
         status = read_batches(r, root, &way, err);
-    plan->segments = way.segments;
-    plan->segment_count = way.segment_count;
-    plan->batch = way.batch;
-    plan->ladder = way.ladder;
-    plan->ladder_count = way.ladder_count;
-    plan->in_flight = way.in_flight;
+    mly__plan_set_way(plan, &way);
     return status;
 }
 

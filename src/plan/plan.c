@@ -53,6 +53,7 @@ void mly__plan_segments_free(struct mly_plan_segment *segments, uint32_t count)
         mly_free(segments[i].nodes);
         mly_free(segments[i].processors);
         mly_free(segments[i].shares);
+        mly_free(segments[i].times);
     }
     mly_free(segments);
 }
@@ -64,6 +65,28 @@ void mly__plan_family_free(struct mly_plan_member *family, uint32_t count)
         mly__plan_segments_free(family[i].segments, family[i].segment_count);
     }
     mly_free(family);
+}
+
+struct mly_plan_member mly__plan_way(const mly_plan *plan)
+{
+    return (struct mly_plan_member){.batch = plan->batch,
+                                    .ladder = plan->ladder,
+                                    .ladder_count = plan->ladder_count,
+                                    .in_flight = plan->in_flight,
+                                    .segments = plan->segments,
+                                    .segment_count = plan->segment_count,
+                                    .prediction = plan->prediction};
+}
+
+void mly__plan_set_way(mly_plan *plan, const struct mly_plan_member *way)
+{
+    plan->batch = way->batch;
+    plan->ladder = way->ladder;
+    plan->ladder_count = way->ladder_count;
+    plan->in_flight = way->in_flight;
+    plan->segments = way->segments;
+    plan->segment_count = way->segment_count;
+    plan->prediction = way->prediction;
 }
 
 void mly_plan_destroy(mly_plan *plan)
@@ -103,6 +126,15 @@ static bool dup_numbers(const uint32_t *numbers, uint32_t count, uint32_t **out)
     return *out || !count;
 }
 
+static bool dup_times(const struct mly_plan_segment *from, struct mly_plan_segment *to)
+{
+    to->times = from->time_count ? mly_alloc_array(from->time_count, sizeof *to->times) : NULL;
+    if (to->times)
+        memcpy(to->times, from->times, from->time_count * sizeof *to->times);
+    to->time_count = to->times ? from->time_count : 0;
+    return to->times || !from->time_count;
+}
+
 static bool dup_processors(const mly_plan *plan, mly_plan *copy)
 {
     if (!plan->processor_count)
@@ -136,7 +168,8 @@ static bool dup_segments(const struct mly_plan_segment *segments, uint32_t count
         if (!dup_text(from->name, &to->name) ||
             !dup_numbers(from->nodes, from->node_count, &to->nodes) ||
             !dup_numbers(from->processors, from->processor_count, &to->processors) ||
-            !dup_numbers(from->shares, from->shares ? from->processor_count : 0, &to->shares))
+            !dup_numbers(from->shares, from->shares ? from->processor_count : 0, &to->shares) ||
+            !dup_times(from, to))
             return false;
     }
     return true;

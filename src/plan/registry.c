@@ -359,7 +359,9 @@ enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request
         return status;
     if (request->costs)
         memcpy(plan->shapes, mly_cost_table_identity(request->costs)->shapes, sizeof plan->shapes);
-    status = mly_plan_check(plan, request->model, request->machine, &reason);
+    status = mly_plan_note_times(plan, request->model, request->costs, &reason);
+    if (!status)
+        status = mly_plan_check(plan, request->model, request->machine, &reason);
     if (status) {
         status = mly_error_set(err, status == MLY_E_NO_MEMORY ? status : MLY_E_INTERNAL,
                                "planner %s made a plan that cannot be used: %s", plan->planner,

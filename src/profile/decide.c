@@ -214,11 +214,15 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
             is_profiled(options)
                 ? try_candidates(model, &request, &profile, place != NULL, costs, &plan, err)
                 : mly_plan_make(options->planner ? options->planner : "auto", &request, &plan, err);
+        if (status == MLY_OK) /* by what was measured meanwhile */
+            status = mly_plan_note_times(plan, model, costs, err);
     }
     if (status == MLY_OK) {
         if (mly_profile_noise_remark(costs, plan->prediction.spread, text, sizeof text))
             profile.remark(text, profile.user);
         *out = plan;
+    } else {
+        mly_plan_destroy(plan);
     }
     mly_free(word);
     mly_free(place);

@@ -36,9 +36,9 @@ static void set_costs(mly_scheduler *scheduler, const struct mly_flow *flow, uin
 {
     for (uint32_t s = 0; s < flow->segment_count; s++) {
         const struct mly_flow_segment *segment = &flow->segments[s];
-        for (uint32_t i = 0; i < segment->processor_count && segment->cost_ns; i++)
-            mly_scheduler_set_batch_cost(scheduler, group, s, segment->processors[i],
-                                         segment->cost_batch, segment->cost_ns[i]);
+        for (uint32_t i = 0; i < segment->cost_count; i++)
+            mly_scheduler_set_batch_cost(scheduler, group, s, segment->costs[i].processor,
+                                         segment->costs[i].batch, segment->costs[i].ns);
     }
 }
 
@@ -154,9 +154,34 @@ static double link_ns(const struct mly_flow_link *link, double bytes)
     return link->latency_ns + (link->bytes_per_s > 0 ? bytes / link->bytes_per_s * 1e9 : 0);
 }
 
+static double transfer_ns(const struct mly_flow *flow, uint32_t from, uint32_t to, double bytes)
+{
+    const bool is_made = from != MLY_NO_INDEX; /* not the client's */
+    double ns = 0;
+    if (from == to)
+        return 0;
+    if (flow->links)
+        ns = link_ns(&flow->links[to][0], bytes) +
+             (is_made ? link_ns(&flow->links[from][1], bytes) : 0);
+    if (is_made && flow->processors[from].node >= 0 && flow->processors[to].node >= 0 &&
+        flow->processors[from].node != flow->processors[to].node)
+        ns += link_ns(&flow->interconnect, bytes);
+    return ns;
+}
+
+/* Is it among the segment's inputs before the i-th? */
+static bool is_read_before(const struct mly_flow_segment *segment, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        if (segment->inputs[k] == segment->inputs[i])
+            return true;
+    }
+    return false;
+}
+
 /*
- * What it costs to move the task's inputs to each processor: through the host's memory, from the
- * processors that made them. Those of one memory need no links.
+ * What it costs to move the task's inputs, each once, to each processor: from the processors that made
+ * them, where those have memory of their own through the host's.
  */
 static void find_moves(struct mly__task *task)
 {
@@ -168,13 +193,11 @@ static void find_moves(struct mly__task *task)
         double ns = 0;
         for (uint32_t i = 0; i < segment->input_count; i++) {
             uint32_t slot = segment->inputs[i], maker = flow->slots[slot].producer;
-            double bytes = (double)request->tensors[slot].size_bytes;
+            size_t bytes = request->tensors[slot].size_bytes;
             uint32_t from = maker == MLY_NO_INDEX ? maker : request->tasks[maker].processor;
-            if (from == p)
-                continue;
-            if (from != MLY_NO_INDEX)
-                ns += link_ns(&flow->links[from][1], bytes);
-            ns += link_ns(&flow->links[p][0], bytes);
+            if (!is_read_before(segment, i))
+                ns +=
+                    transfer_ns(flow, from, p, bytes > 0 ? (double)bytes : flow->slots[slot].bytes);
         }
         move_ns[p] = (int64_t)ns;
     }
@@ -377,6 +400,15 @@ bool mly__core_begin(struct mly__task *task, int64_t now_ns)
     return true;
 }
 
+/* Nobody needs the slot's tensor any more. On a virtual clock there is none. */
+static void discard(struct mly_tensor *tensor, struct mly_tensor *garbage, uint32_t *garbage_count)
+{
+    if (!tensor->data && !tensor->release && tensor->shape.rank == 0)
+        return;
+    garbage[(*garbage_count)++] = *tensor;
+    *tensor = (struct mly_tensor){0};
+}
+
 /* The outputs of a task exist: what waited for nothing else becomes ready. */
 static void pass_on(struct mly__core *core, struct mly__task *task, struct mly_tensor *garbage,
                     uint32_t *garbage_count)
@@ -393,14 +425,14 @@ static void pass_on(struct mly__core *core, struct mly__task *task, struct mly_t
             const struct mly_flow_segment *its = &flow->segments[s->consumers[k]];
             for (uint32_t n = 0; n < its->input_count; n++)
                 reader->missing -= its->inputs[n] == slot;
-            if (reader->missing == 0 && request->stop == MLY__STOP_NONE)
-                make_ready(core, reader);
         }
-        if (s->consumer_count == 0 && mly_flow_is_between(flow, slot)) {
-            garbage[(*garbage_count)++] = request->tensors[slot];
-            request->tensors[slot] = (struct mly_tensor){0};
-        }
+        if (s->consumer_count == 0 && mly_flow_is_between(flow, slot))
+            discard(&request->tensors[slot], garbage, garbage_count);
     }
+    /* In the plan's order: so whoever makes plans can tell which comes first. */
+    for (uint32_t t = 0; t < request->task_count && request->stop == MLY__STOP_NONE; t++)
+        if (request->tasks[t].state == MLY__TASK_BLOCKED && request->tasks[t].missing == 0)
+            make_ready(core, &request->tasks[t]);
 }
 
 /* One reader of the task's inputs less: those without further readers go. */
@@ -417,8 +449,7 @@ static void let_go(const struct mly_flow *flow, struct mly__task *task, struct m
             seen = s->inputs[k] == slot;
         if (seen || --request->uses[slot] > 0 || !mly_flow_is_between(flow, slot))
             continue;
-        garbage[(*garbage_count)++] = request->tensors[slot];
-        request->tensors[slot] = (struct mly_tensor){0};
+        discard(&request->tensors[slot], garbage, garbage_count);
     }
 }
 

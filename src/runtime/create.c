@@ -33,23 +33,36 @@ static enum mly_status read_options(const struct mly_engine_options *options,
     return mly_schedule_policy_parse(options->policy, policy, err);
 }
 
-static enum mly_status check_plan(const mly_model *model, const mly_plan *plan,
-                                  struct mly_error *err)
+static enum mly_status no_memory(struct mly_error *err)
 {
-    mly_machine *machine = NULL;
-    enum mly_status status = mly_machine_create(NULL, &machine, err);
-    if (status == MLY_OK)
-        status = mly_plan_check(plan, model, machine, err);
-    mly_machine_destroy(machine);
-    return status;
+    return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the plan's costs");
+}
+
+/* What the plan says that a segment takes; costs are kept for batch 0 where the model fixes it. */
+static enum mly_status take_times(struct mly_flow_segment *segment,
+                                  const struct mly_plan_segment *from, bool free_batch,
+                                  uint32_t plan_batch, struct mly_error *err)
+{
+    segment->costs = mly_alloc_array(from->time_count, sizeof *segment->costs);
+    if (!segment->costs)
+        return no_memory(err);
+    for (uint32_t i = 0; i < from->time_count; i++) {
+        const struct mly_plan_time *time = &from->times[i];
+        if (free_batch || time->batch == plan_batch)
+            segment->costs[segment->cost_count++] =
+                (struct mly_flow_cost){.processor = time->processor,
+                                       .batch = free_batch ? time->batch : 0,
+                                       .ns = time->ns < 1 ? 1 : (int64_t)time->ns};
+    }
+    return MLY_OK;
 }
 
 /*
- * What the plan predicts of one batch, for processors that are all alike; of unlike ones it does not
- * say which takes how long, and the engine learns.
+ * A plan of one segment that does not say what it takes: where its processors are all alike each takes
+ * the plan's latency.
  */
-static enum mly_status take_costs(struct mly_flow *flow, const mly_plan *plan,
-                                  struct mly_error *err)
+static enum mly_status take_latency(struct mly_flow *flow, const mly_plan *plan,
+                                    struct mly_error *err)
 {
     struct mly_flow_segment *segment = &flow->segments[0];
     bool alike = plan->prediction.known && plan->prediction.latency_ns >= 1 &&
@@ -61,34 +74,60 @@ static enum mly_status take_costs(struct mly_flow *flow, const mly_plan *plan,
     }
     if (!alike)
         return MLY_OK;
-    segment->cost_ns = mly_alloc_array(segment->processor_count, sizeof *segment->cost_ns);
-    if (!segment->cost_ns)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the plan's costs");
-    segment->cost_batch = flow->free_batch ? plan->batch : 0;
+    segment->costs = mly_alloc_array(segment->processor_count, sizeof *segment->costs);
+    if (!segment->costs)
+        return no_memory(err);
+    segment->cost_count = segment->processor_count;
     for (uint32_t i = 0; i < segment->processor_count; i++)
-        segment->cost_ns[i] = (int64_t)plan->prediction.latency_ns;
+        segment->costs[i] = (struct mly_flow_cost){.processor = segment->processors[i],
+                                                   .batch = flow->free_batch ? plan->batch : 0,
+                                                   .ns = (int64_t)plan->prediction.latency_ns};
     return MLY_OK;
 }
 
-static enum mly_status make_flow(const mly_model *model, const mly_plan *plan,
-                                 const struct mly_engine_options *options, struct mly_flow *flow,
-                                 struct mly_error *err)
+static enum mly_status take_costs(struct mly_flow *flow, const mly_plan *plan,
+                                  struct mly_error *err)
 {
-    enum mly_status status = mly_flow_init(model, plan, options->no_prepared_copy, flow, err);
+    enum mly_status status = MLY_OK;
+    bool says = false;
+    for (uint32_t s = 0; s < plan->segment_count && status == MLY_OK; s++) {
+        if (plan->segments[s].time_count == 0)
+            continue;
+        says = true;
+        status =
+            take_times(&flow->segments[s], &plan->segments[s], flow->free_batch, plan->batch, err);
+    }
+    return status == MLY_OK && !says ? take_latency(flow, plan, err) : status;
+}
+
+/* What flows are made from. All borrowed. */
+struct maker {
+    const mly_model *model;
+    const mly_machine *machine;
+    const struct mly_engine_options *options;
+    enum mly_schedule_policy policy;
+};
+
+static enum mly_status make_flow(const struct maker *maker, const mly_plan *plan,
+                                 struct mly_flow *flow, struct mly_error *err)
+{
+    enum mly_status status =
+        mly_flow_init(maker->model, plan, maker->options->no_prepared_copy, flow, err);
     if (status != MLY_OK)
         return status;
     for (uint32_t i = 0; i < flow->processor_count; i++)
-        flow->processors[i].session.results = options->results;
+        flow->processors[i].session.results = maker->options->results;
     status = take_costs(flow, plan, err);
+    if (status == MLY_OK)
+        status = mly_flow_find_links(flow, plan, maker->machine, plan->batch, err);
     if (status != MLY_OK)
         mly_flow_fini(flow);
     return status;
 }
 
 /* A flow per member of the plan's family. */
-static enum mly_status make_family(const mly_model *model, const mly_plan *plan,
-                                   const struct mly_engine_options *options, struct mly_flow *flows,
-                                   double *max_rates, struct mly_error *err)
+static enum mly_status make_family(const struct maker *maker, const mly_plan *plan,
+                                   struct mly_flow *flows, double *max_rates, struct mly_error *err)
 {
     enum mly_status status = MLY_OK;
     uint32_t made = 0;
@@ -97,7 +136,7 @@ static enum mly_status make_family(const mly_model *model, const mly_plan *plan,
         max_rates[made] = plan->family[made].max_rate_per_s;
         status = mly_plan_take_member(plan, made, &member, err);
         if (status == MLY_OK)
-            status = make_flow(model, member, options, &flows[made], err);
+            status = make_flow(maker, member, &flows[made], err);
         if (status != MLY_OK)
             status = mly_error_prefix(err, status, "plan %u of the family", made + 1);
         mly_plan_destroy(member);
@@ -107,21 +146,19 @@ static enum mly_status make_family(const mly_model *model, const mly_plan *plan,
     return status;
 }
 
-static enum mly_status create_family(const mly_model *model, const mly_plan *plan,
-                                     const struct mly_engine_options *options,
-                                     enum mly_schedule_policy policy, mly_engine **out,
-                                     struct mly_error *err)
+static enum mly_status create_family(const struct maker *maker, const mly_plan *plan,
+                                     mly_engine **out, struct mly_error *err)
 {
     struct mly_flow *flows = mly_alloc_array(plan->family_count, sizeof *flows);
     double *max_rates = mly_alloc_array(plan->family_count, sizeof *max_rates);
     enum mly_status status = MLY_E_NO_MEMORY;
     if (flows && max_rates)
-        status = make_family(model, plan, options, flows, max_rates, err);
+        status = make_family(maker, plan, flows, max_rates, err);
     else
         mly_error_set(err, status, "no memory for a family of plans");
     if (status == MLY_OK)
-        status = mly__engine_create_flows(flows, plan->family_count, max_rates, options, policy,
-                                          out, err);
+        status = mly__engine_create_flows(flows, plan->family_count, max_rates, maker->options,
+                                          maker->policy, out, err);
     mly_free(flows);
     mly_free(max_rates);
     return status;
@@ -135,25 +172,38 @@ static uint32_t most_in_flight(const mly_plan *plan)
     return most;
 }
 
+static enum mly_status create(const struct maker *maker, const mly_plan *plan, mly_engine **out,
+                              struct mly_error *err)
+{
+    struct mly_flow flow;
+    enum mly_status status = mly_plan_check(plan, maker->model, maker->machine, err);
+    if (status != MLY_OK)
+        return status;
+    if (plan->family_count > 1)
+        return create_family(maker, plan, out, err);
+    status = make_flow(maker, plan, &flow, err);
+    if (status != MLY_OK)
+        return status;
+    return mly__engine_create_flow(&flow, maker->options, maker->policy, out, err);
+}
+
 enum mly_status mly_engine_create(const mly_model *model, const mly_plan *plan,
                                   const struct mly_engine_options *options, mly_engine **out,
                                   struct mly_error *err)
 {
     struct mly_engine_options sized = options ? *options : (struct mly_engine_options){0};
-    enum mly_schedule_policy policy;
-    struct mly_flow flow;
-    enum mly_status status = read_options(&sized, &policy, err);
+    struct maker maker = {.model = model, .options = &sized};
+    mly_machine *machine = NULL;
+    enum mly_status status = read_options(&sized, &maker.policy, err);
     if (status == MLY_OK)
-        status = check_plan(model, plan, err);
+        status = mly_machine_create(NULL, &machine, err);
     if (status != MLY_OK)
         return status;
     if (sized.queue_capacity == 0)
         sized.queue_capacity =
             mly__engine_queue_capacity(plan->processor_count, most_in_flight(plan));
-    if (plan->family_count > 1)
-        return create_family(model, plan, &sized, policy, out, err);
-    status = make_flow(model, plan, &sized, &flow, err);
-    if (status != MLY_OK)
-        return status;
-    return mly__engine_create_flow(&flow, &sized, policy, out, err);
+    maker.machine = machine;
+    status = create(&maker, plan, out, err);
+    mly_machine_destroy(machine);
+    return status;
 }

@@ -87,6 +87,8 @@ static void renumber(struct mly__crew *crew, struct mly_flow *flow,
         struct mly_flow_segment *segment = &flow->segments[s];
         for (uint32_t i = 0; i < segment->processor_count; i++)
             segment->processors[i] = numbers[segment->processors[i]];
+        for (uint32_t i = 0; i < segment->cost_count; i++)
+            segment->costs[i].processor = numbers[segment->costs[i].processor];
     }
     mly_free(flow->processors);
     mly_free(flow->links);

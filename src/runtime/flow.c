@@ -172,7 +172,7 @@ void mly_flow_fini(struct mly_flow *flow)
         mly_free(segment->processors);
         mly_free(segment->warm_shapes);
         mly_free(segment->warm_dtypes);
-        mly_free(segment->cost_ns);
+        mly_free(segment->costs);
         mly_free(segment->shares);
         mly_segment_fini(&segment->cut);
     }

@@ -25,7 +25,7 @@ static mly_request *create(struct mly__request_pool *pool)
     uint32_t task_count = mly__flow_task_count(flow);
     size_t uses = tasks + round_up(task_count * sizeof(struct mly__task));
     size_t moves = uses + round_up(flow->slot_count * sizeof(uint32_t));
-    size_t pairs = flow->links ? (size_t)flow->segment_count * flow->processor_count : 0;
+    size_t pairs = mly_flow_moves(flow) ? (size_t)flow->segment_count * flow->processor_count : 0;
     unsigned char *memory = mly_alloc(moves + pairs * sizeof(int64_t));
     if (!memory)
         return NULL;

@@ -22,25 +22,32 @@ enum { SURE = 3 };
 /* (3) Runs of a row without this processor that halve its cost. */
 enum { FORGET_RUNS = 256, FORGET_HALVES = 2 };
 
-static void sort_two(float *a, float *b)
+/*
+ * Of five: Knuth 5.3.4, with nine comparisons, each as a minimum and a maximum, which need no branches:
+ * no processor could foretell them.
+ */
+static void find_middle_of_five(struct mly__cost *cost)
 {
-    float least = *a < *b ? *a : *b, most = *a < *b ? *b : *a;
-    *a = least;
-    *b = most;
-}
-
-/* Without branches, which no processor could foretell: Knuth 5.3.4, with nine comparisons. */
-static void sort_five(float v[5])
-{
-    sort_two(&v[0], &v[1]);
-    sort_two(&v[3], &v[4]);
-    sort_two(&v[2], &v[4]);
-    sort_two(&v[2], &v[3]);
-    sort_two(&v[0], &v[3]);
-    sort_two(&v[0], &v[2]);
-    sort_two(&v[1], &v[4]);
-    sort_two(&v[1], &v[3]);
-    sort_two(&v[1], &v[2]);
+    const float *v = cost->runs_ns;
+    float a = v[0], b = v[1], c = v[2], d = v[3], e = v[4];
+#define MLY_SORT(x, y)                                                                             \
+    do {                                                                                           \
+        float least_ = x < y ? x : y, most_ = x > y ? x : y;                                       \
+        x = least_;                                                                                \
+        y = most_;                                                                                 \
+    } while (0)
+    MLY_SORT(a, b);
+    MLY_SORT(d, e);
+    MLY_SORT(c, e);
+    MLY_SORT(c, d);
+    MLY_SORT(a, d);
+    MLY_SORT(a, c);
+    MLY_SORT(b, e);
+    MLY_SORT(b, d);
+    MLY_SORT(b, c);
+#undef MLY_SORT
+    cost->middle_ns = c;
+    cost->spread_ns = d - b;
 }
 
 /* (1), (2) */
@@ -49,10 +56,7 @@ static void find_middle(struct mly__cost *cost)
     float sorted[MLY__COST_RUNS];
     uint32_t n = cost->count;
     if (n == MLY__COST_RUNS) {
-        memcpy(sorted, cost->runs_ns, sizeof sorted);
-        sort_five(sorted);
-        cost->middle_ns = sorted[2];
-        cost->spread_ns = sorted[3] - sorted[1];
+        find_middle_of_five(cost);
         return;
     }
     for (uint32_t i = 0; i < n; i++) {

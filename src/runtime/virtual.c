@@ -235,6 +235,8 @@ static void dispatch(struct run *run)
         int64_t idle_ns = run->now_ns - run->processors[p].end_ns;
         int64_t end_ns =
             run->now_ns + mly__service_draw(&run->services.items[pair], idle_ns, &run->random);
+        if (task->schedule.move_ns)
+            end_ns += task->schedule.move_ns[p];
         run->processors[p] = (struct processor){task, run->now_ns, end_ns};
         heap_push(run, (struct event){end_ns, run->begun++, p});
     }
@@ -278,6 +280,8 @@ static void count_task(struct run *run, uint32_t processor)
         s->max_wait_ns = wait_ns > s->max_wait_ns ? wait_ns : s->max_wait_ns;
         stage->sum_ns += (double)(ran->end_ns - ran->begin_ns);
         stage->sum_link_ns += cost->link_ns;
+        if (ran->task->schedule.move_ns)
+            stage->sum_link_ns += (double)ran->task->schedule.move_ns[processor];
         stage->sum_wait_ns += wait_ns;
     }
     if (run->options->task)
@@ -507,7 +511,7 @@ static enum mly_status allocate(struct run *run, uint32_t capacity, struct mly_e
             uint32_t p = flow->segments[s].processors[i];
             const struct mly_virtual_cost *cost =
                 &run->options->costs[(size_t)s * flow->processor_count + p];
-            if (!flow->segments[s].cost_ns) /* else the core has set them */
+            if (flow->segments[s].cost_count == 0) /* else the core has set them */
                 mly_scheduler_set_cost(run->core.scheduler, s, p, (int64_t)cost->median_ns);
         }
     }

@@ -36,6 +36,21 @@ static void set_nodes(struct mly_plan_segment *segment, const uint32_t *nodes, u
     segment->node_count = count;
 }
 
+/* A time for each processor, and a second batch size for the last one. */
+static void add_times(struct mly_plan_segment *segment)
+{
+    const uint32_t count = segment->processor_count;
+    segment->times = mly_alloc_array((size_t)count + 1, sizeof *segment->times);
+    assert_non_null(segment->times);
+    segment->time_count = count + 1;
+    for (uint32_t i = 0; i <= count; i++)
+        segment->times[i] =
+            (struct mly_plan_time){.processor = segment->processors[i < count ? i : count - 1],
+                                   .batch = i < count ? 4 : 8,
+                                   .ns = 1e6 / 3 + i,
+                                   .basis = (enum mly_plan_basis)(i % MLY_PLAN_BASIS_COUNT)};
+}
+
 /* A family of two: the whole model on one processor, and a split of the batch over two. */
 static void add_family(mly_plan *plan)
 {
@@ -64,6 +79,8 @@ static void add_family(mly_plan *plan)
             s->processors[1] = 2;
             s->shares[0] = 3;
             s->shares[1] = 1;
+        } else {
+            add_times(s);
         }
     }
     plan->family[1].prediction = plan->prediction;
@@ -78,6 +95,7 @@ static mly_plan *full_plan(void)
     tiny_cut(plan, cuts, 2);
     set_nodes(&plan->segments[0], gaps, sizeof gaps / sizeof *gaps);
     set_nodes(&plan->segments[1], rest, sizeof rest / sizeof *rest);
+    add_times(&plan->segments[0]);
     plan->objective = MLY_OBJECTIVE_LATENCY;
     snprintf(plan->shapes, sizeof plan->shapes, "height=480,width=640");
     plan->in_flight = 7;
@@ -140,6 +158,13 @@ static void assert_segments_equal(const struct mly_plan_segment *a, uint32_t a_c
         assert_int_equal(!x->shares, !y->shares);
         if (x->shares)
             assert_numbers_equal(x->shares, x->processor_count, y->shares, y->processor_count);
+        assert_int_equal(x->time_count, y->time_count);
+        for (uint32_t k = 0; k < x->time_count; k++) {
+            assert_int_equal(x->times[k].processor, y->times[k].processor);
+            assert_int_equal(x->times[k].batch, y->times[k].batch);
+            assert_int_equal(x->times[k].basis, y->times[k].basis);
+            assert_true(x->times[k].ns == y->times[k].ns);
+        }
     }
 }
 
@@ -357,7 +382,8 @@ static void what_is_needed_is_missed_by_name(void **state)
     static const char *const needed[] = {
         "motley_plan", "model",    "path",     "hash",         "host",           "batch",
         "processors",  "id",       "kind",     "nodes",        "segments",       "spread",
-        "description", "measured", "modelled", "memory_bytes", "max_rate_per_s", NULL};
+        "description", "measured", "modelled", "memory_bytes", "max_rate_per_s", "processor",
+        "ns",          "basis",    NULL};
     mly_plan *plan = full_plan();
     size_t length, removed = 0;
     char *text = format(plan, &length), *wrong, where[96];
@@ -382,6 +408,9 @@ static void what_is_needed_is_missed_by_name(void **state)
     mly_free(text);
     mly_plan_destroy(plan);
 }
+
+/* The second segment with a time. */
+#define TIME(text) "[0, 1], \"times\": [" text "]}]"
 
 /* A member of a family up to that rate. */
 #define ONE_WAY(rate)                                                                              \
@@ -456,6 +485,32 @@ static void every_value_out_of_its_range_is_named(void **state)
          "family[1].max_rate_per_s: 5 follows 5", MLY_E_FORMAT},
         {"[0, 1]}]", "[1, 0]}]", "segments[1].processors[1]", MLY_E_FORMAT},
         {"[0, 1]}]", "[1, 1]}]", "segments[1].processors[1]", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{}"), "segments[1].times[0].processor", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("7"), "segments[1].times[0]", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{\"processor\": 2, \"batch\": 1, \"ns\": 5, \"basis\": \"measured\"}"),
+         "segments[1].times[0].processor", MLY_E_FORMAT},
+        {"[0]}",
+         "[0], \"times\": [{\"processor\": 1, \"batch\": 1, \"ns\": 5, \"basis\": "
+         "\"measured\"}]}",
+         "segments[0].times[0].processor: processor 1 does not run this segment", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{\"processor\": 1, \"batch\": 0, \"ns\": 5, \"basis\": \"measured\"}"),
+         "segments[1].times[0].batch", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{\"processor\": 1, \"batch\": 1, \"ns\": 0, \"basis\": \"measured\"}"),
+         "segments[1].times[0].ns: is not above 0", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{\"processor\": 1, \"batch\": 1, \"ns\": -5, \"basis\": \"measured\"}"),
+         "segments[1].times[0].ns", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{\"processor\": 1, \"batch\": 1, \"ns\": NaN, \"basis\": \"measured\"}"),
+         "plan.json:", MLY_E_FORMAT},
+        {"[0, 1]}]",
+         TIME("{\"processor\": 1, \"batch\": 1, \"ns\": 1e16, \"basis\": \"measured\"}"),
+         "segments[1].times[0].ns", MLY_E_FORMAT},
+        {"[0, 1]}]", TIME("{\"processor\": 1, \"batch\": 1, \"ns\": 5, \"basis\": \"guessed\"}"),
+         "segments[1].times[0].basis: 'guessed' is not measured, estimated or modelled",
+         MLY_E_FORMAT},
+        {"[0, 1]}]",
+         TIME("{\"processor\": 1, \"batch\": 1, \"ns\": 5, \"basis\": \"measured\"}, "
+              "{\"processor\": 1, \"batch\": 1, \"ns\": 5, \"basis\": \"measured\"}"),
+         "segments[1].times[1]: processor 1, batch 1 follows processor 1, batch 1", MLY_E_FORMAT},
         {"}]}", "}]", "plan.json:", MLY_E_FORMAT},
     };
     mly_plan_destroy(parse(by_hand));

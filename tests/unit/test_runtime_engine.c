@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "model/zoo.h"
 #include "runtime/flow.h"
+#include "runtime/native.h"
 
 enum { NODES = 7, WIDTH = 4, BATCH_MAX = 5 };
 
@@ -175,6 +176,43 @@ static void wrong_plans_are_refused(void **state)
     mly_plan_destroy(plan);
 }
 
+static int64_t first_cost(const mly_plan *plan, uint32_t segment, uint32_t processor,
+                          uint32_t batch)
+{
+    struct mly_error err = {0};
+    mly_engine *engine = NULL;
+    const struct mly_engine_options options = {.no_warm_up = true};
+    if (mly_engine_create(model, plan, &options, &engine, &err) != MLY_OK)
+        fail_msg("%s", err.message);
+    int64_t ns = mly_scheduler_cost(engine->crew->scheduler, engine->variants[0].group, segment,
+                                    processor, batch);
+    mly_engine_destroy(engine);
+    return ns;
+}
+
+static void an_engine_starts_with_the_times_of_its_plan(void **state)
+{
+    (void)state;
+    static const uint32_t cuts[] = {2, 7};
+    mly_plan *plan = make_plan(1, cuts, 2);
+    assert_int_equal(first_cost(plan, 1, 0, 2), 0); /* to be learnt */
+    struct mly_plan_segment *segment = &plan->segments[1];
+    segment->times = mly_alloc_array(2, sizeof *segment->times);
+    assert_non_null(segment->times);
+    segment->time_count = 2;
+    segment->times[0] = (struct mly_plan_time){.batch = 2, .ns = 5e6};
+    segment->times[1] = (struct mly_plan_time){.batch = 8, .ns = 12e6};
+    assert_int_equal(first_cost(plan, 1, 0, 2), 5000000);
+    assert_int_equal(first_cost(plan, 1, 0, 8), 12000000);
+    assert_int_equal(first_cost(plan, 0, 0, 2), 0);
+    mly_plan_destroy(plan);
+    /* Without them what the plan predicts of one batch on processors that are alike. */
+    plan = make_plan(1, NULL, 0);
+    plan->prediction = (struct mly_prediction){.known = true, .latency_ns = 7e6};
+    assert_int_equal(first_cost(plan, 0, 0, 2), 7000000);
+    mly_plan_destroy(plan);
+}
+
 static void flows_survive_failing_allocations(void **state)
 {
     (void)state;
@@ -319,6 +357,7 @@ int main(void)
         cmocka_unit_test(sizes_of_the_plan_are_those_that_warm),
         cmocka_unit_test(replicas_run_one_plan),
         cmocka_unit_test(wrong_plans_are_refused),
+        cmocka_unit_test(an_engine_starts_with_the_times_of_its_plan),
         cmocka_unit_test(flows_survive_failing_allocations),
         cmocka_unit_test(split_batches_compute_what_whole_ones_do),
         cmocka_unit_test(split_batches_of_a_real_network_are_the_same_bit_for_bit),

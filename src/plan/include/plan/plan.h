@@ -25,6 +25,22 @@ struct mly_plan_processor {
     bool runtime_defaults; /* let the runtime choose everything (the baseline) */
 };
 
+/* What is known of the time that a segment takes. */
+enum mly_plan_basis {
+    MLY_PLAN_MEASURED,  /* just this segment was */
+    MLY_PLAN_ESTIMATED, /* from measurements of its nodes or of other batches */
+    MLY_PLAN_MODELLED,  /* from a device file */
+    MLY_PLAN_BASIS_COUNT
+};
+
+/* What one batch of a segment is predicted to take on a processor, from inputs to outputs in the host's memory. */
+struct mly_plan_time {
+    uint32_t processor; /* one of the segment's */
+    uint32_t batch;     /* samples */
+    double ns;
+    enum mly_plan_basis basis;
+};
+
 struct mly_plan_segment {
     char *name;      /* "s0" */
     uint32_t *nodes; /* ascending node indices; NULL with node_count 0 means all nodes */
@@ -36,6 +52,8 @@ struct mly_plan_segment {
      * the batch, and the outputs are put together. NULL: whole batches go to any of the processors.
      */
     uint32_t *shares;
+    struct mly_plan_time *times; /* ascending by processor, then batch; NULL: not known */
+    uint32_t time_count;
 };
 
 struct mly_prediction {
@@ -168,6 +186,16 @@ enum mly_status mly_objective_parse(const char *word, enum mly_objective *out,
 enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
                                   const mly_cost_table *costs, struct mly_prediction *out,
                                   struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Notes in the plan's segments, those of its family too, what they take on their processors for their
+ * batch, by the rules of mly_plan_evaluate; what was noted before is forgotten. Where costs are not known, and where
+ * batches are split, nothing is noted. MLY_E_NO_MEMORY, and what mly_modelled_create finds wrong with a device.
+ */
+enum mly_status mly_plan_note_times(mly_plan *plan, const mly_model *model,
+                                    const mly_cost_table *costs,
+                                    struct mly_error *err) MLY_MUST_CHECK;
+const char *mly_plan_basis_name(enum mly_plan_basis basis);
+
 /*
  * What mly_plan_evaluate saw in each segment: fills stages[plan->segment_count] (caller's). Same
  * errors. costs may be NULL where all processors are modelled.

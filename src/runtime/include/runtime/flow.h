@@ -21,12 +21,24 @@ struct mly_flow_processor {
         session;                 /* how its sessions are opened; processor points at `device` */
     struct mly_processor device; /* its cpus are owned by the flow */
     bool pin;                    /* its worker pins itself to cpus[0] */
+    int32_t
+        node; /* NUMA node of the host's memory that its results lie in; -1: none in particular */
 };
 
-/* One direction of a processor's way to host memory; zeroed: nothing has to be moved. */
+/*
+ * One direction of a processor's way to host memory, or between two parts of that, for what its back end
+ * does not count in the time of its runs; zeroed: nothing has to be moved.
+ */
 struct mly_flow_link {
     double latency_ns;
     double bytes_per_s;
+};
+
+/* What a segment is expected to take. */
+struct mly_flow_cost {
+    uint32_t processor;
+    uint32_t batch; /* samples; 0 where the model fixes them */
+    int64_t ns;
 };
 
 struct mly_flow_segment {
@@ -43,8 +55,8 @@ struct mly_flow_segment {
      * batches. Only in a flow of one segment.
      */
     uint32_t *shares;
-    int64_t *cost_ns;    /* [processor_count]: expected, for cost_batch; NULL: to be learnt */
-    uint32_t cost_batch; /* samples */
+    struct mly_flow_cost *costs; /* [cost_count]: what is expected at first; others are learnt */
+    uint32_t cost_count;
     /* Shapes for warming: [ladder_count][input_count]; NULL: unknown, do not warm. */
     struct mly_shape *warm_shapes;
     enum mly_dtype *warm_dtypes; /* [input_count]; NULL with warm_shapes */
@@ -55,6 +67,7 @@ struct mly_flow_slot {
     uint32_t producer;   /* segment; MLY_NO_INDEX for inputs of the model */
     uint32_t *consumers; /* segments that read it, ascending, each once */
     uint32_t consumer_count;
+    double bytes; /* for the plan's batch, where something has to be moved; 0: unknown */
 };
 
 struct mly_flow {
@@ -68,6 +81,7 @@ struct mly_flow {
     uint32_t processor_count;
     /* [processor_count][2]: to the processor, and back; NULL: all share the host's memory. */
     struct mly_flow_link (*links)[2];
+    struct mly_flow_link interconnect; /* between processors of unlike nodes */
     struct mly_flow_segment *segments; /* in topological order */
     uint32_t segment_count;
     uint32_t *ladder; /* batch sizes to warm */
@@ -94,6 +108,14 @@ enum mly_status mly_flow_init(const mly_model *model, const mly_plan *plan, bool
  * finished with mly_flow_fini.
  */
 enum mly_status mly_flow_link(struct mly_flow *flow, struct mly_error *err) MLY_MUST_CHECK;
+/*
+ * Says what moving tensors between the processors of a flow costs besides their runs, for batches of
+ * `batch` samples: see flow_links.c. plan and machine (NULL: nothing is known) are borrowed for the call.
+ * MLY_E_NO_MEMORY; the flow stays whole.
+ */
+enum mly_status mly_flow_find_links(struct mly_flow *flow, const mly_plan *plan,
+                                    const mly_machine *machine, uint32_t batch,
+                                    struct mly_error *err) MLY_MUST_CHECK;
 /* Frees what the flow owns; zeroed and half-filled ones are fine. */
 void mly_flow_fini(struct mly_flow *flow);
 
@@ -111,6 +133,12 @@ enum mly_status mly_flow_check_inputs(const struct mly_flow *flow, const struct 
 enum mly_status mly_flow_check_outputs(const struct mly_flow *flow,
                                        const struct mly_tensor *outputs,
                                        struct mly_error *err) MLY_MUST_CHECK;
+
+/* Does moving tensors cost anything? */
+static inline bool mly_flow_moves(const struct mly_flow *flow)
+{
+    return flow->links || flow->interconnect.bytes_per_s > 0;
+}
 
 static inline bool mly_flow_is_between(const struct mly_flow *flow, uint32_t slot)
 {
