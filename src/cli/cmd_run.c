@@ -69,8 +69,9 @@ static const struct cli_option run_options[] = {
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
      NULL, offsetof(struct run_values, budget_ns), 0, 0},
     {"energy", 0, CLI_FLAG, NULL,
-     "Measure energy and temperature of the run, with what the idle box takes subtracted.", NULL,
-     offsetof(struct run_values, energy), 0, 0},
+     "Measure energy and temperature of the run, with what the idle box takes subtracted; with "
+     "--compare: energy of both sides.",
+     NULL, offsetof(struct run_values, energy), 0, 0},
     {"energy-of", 0, CLI_TEXT, "SENSORS",
      "With --energy: the sensors that add up to the box, as motley devices lists them, with commas "
      "(default: packages, memory, GPUs; else the whole board; else its rails).",
@@ -196,6 +197,11 @@ static enum mly_status load_inputs(struct run *run, struct mly_error *err)
     return run_inputs_make_batches(&run->inputs, batch, made, err);
 }
 
+static int64_t idle_ns(const struct run_values *given)
+{
+    return given->idle_ns ? given->idle_ns : 3000000000;
+}
+
 static enum mly_status stream_once(struct run *run, struct mly_error *err)
 {
     const struct run_values *given = run->given;
@@ -215,7 +221,7 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
         return status;
     /* The sessions are open and the workers asleep: what the box takes when nobody asks. */
     if (given->energy)
-        status = run_energy_rest(&run->energy, given->idle_ns ? given->idle_ns : 3000000000, err);
+        status = run_energy_rest(&run->energy, idle_ns(given), err);
     if (status == MLY_OK && given->energy)
         status = run_energy_begin(&run->energy, err);
     if (status != MLY_OK)
@@ -256,9 +262,16 @@ static enum mly_status compare_once(struct run *run, struct mly_error *err)
     struct cli_progress progress;
     int64_t duration = run->given->duration_ns ? run->given->duration_ns : 10000000000;
     cli_progress_begin(&progress, run->common);
-    enum mly_status status =
-        run_compare(run->model, run->box.machine, run->plan, &run->inputs, run->count, duration,
-                    &progress, run->contenders, &run->contender_count, err);
+    const struct run_comparison comparison = {.model = run->model,
+                                              .machine = run->box.machine,
+                                              .plan = run->plan,
+                                              .inputs = &run->inputs,
+                                              .samples = run->count,
+                                              .duration_ns = duration,
+                                              .energy = run->given->energy ? &run->energy : NULL,
+                                              .idle_ns = idle_ns(run->given),
+                                              .progress = &progress};
+    enum mly_status status = run_compare(&comparison, run->contenders, &run->contender_count, err);
     cli_progress_end(&progress);
     return status;
 }
@@ -316,6 +329,8 @@ static void put_contenders(struct mly_json_writer *json, const struct run *run)
         mly_json_put_number(json, "ratio", row->ratio);
         mly_json_put_number(json, "latency_p50_ns", row->p50_ns);
         mly_json_put_number(json, "latency_p99_ns", row->p99_ns);
+        if (run->given->energy)
+            run_energy_put_use(&row->energy, json);
         mly_json_end_object(json);
     }
     mly_json_end_array(json);
@@ -340,7 +355,9 @@ static int report_json(const struct run *run)
         put_contenders(&json, run);
     else
         put_measured(&json, &run->measured);
-    if (run->given->energy)
+    if (run->given->energy && run->given->compare)
+        run_energy_put_comparison(&run->energy, &json);
+    else if (run->given->energy)
         run_energy_put(&run->energy, run->measured.samples, &json);
     run_timeline_put(&run->timeline, &json);
     enum mly_status status = MLY_OK;
@@ -370,7 +387,11 @@ static void print_contenders(const struct run *run)
 {
     struct cli_table table;
     char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES];
-    cli_table_init(&table, "measured|>batch|>samples/s|>ratio|>latency p50|>p99");
+    const bool energy = run->given->energy;
+    cli_table_init(&table, energy
+                               ? "measured|>batch|>samples/s|>ratio|>latency p50|>p99|>energy per "
+                                 "sample|>above idle"
+                               : "measured|>batch|>samples/s|>ratio|>latency p50|>p99");
     for (size_t i = 0; i < run->contender_count; i++) {
         const struct run_contender *row = &run->contenders[i];
         cli_table_cell(&table, "%s", row->label);
@@ -379,11 +400,15 @@ static void print_contenders(const struct run *run)
         cli_table_cell(&table, "%.2fx", row->ratio);
         cli_table_cell(&table, "%s", cli_time(row->p50_ns, a));
         cli_table_cell(&table, "%s", cli_time(row->p99_ns, b));
+        if (energy)
+            run_energy_cells(&row->energy, &table);
     }
     cli_table_print(&table, stdout);
     cli_table_fini(&table);
     puts("(ratio: median over interleaved rounds; latency: of one batch, with one in flight per "
          "core group)");
+    if (energy)
+        run_energy_print_comparison(&run->energy);
     printf("predicted for motley's plan: %s samples/s\n",
            mly_rate_text(mly_plan_throughput_per_s(run->plan), a));
 }
@@ -495,9 +520,6 @@ static enum mly_status check_options(const struct run_values *given, struct mly_
         return mly_error_set(
             err, MLY_E_INVALID,
             "--compare measures only: run --output, --top and --verify without it");
-    if (given->compare && given->energy)
-        return mly_error_set(err, MLY_E_INVALID,
-                             "--compare measures speed only: run --energy without it");
     if (given->compare && (given->timeline || given->executor || given->policy))
         return mly_error_set(err, MLY_E_INVALID,
                              "--compare runs several engines: run --timeline, --executor and "

@@ -253,6 +253,56 @@ void run_energy_print(const struct run_energy *energy, uint64_t samples)
     print_absent(energy);
 }
 
+/* --- comparisons --- */
+
+void run_energy_add(const struct run_energy *energy, uint64_t samples, struct run_energy_use *use)
+{
+    const struct sum sum = add_up(energy);
+    use->sources = sum.count;
+    if (sum.reason)
+        use->reason = sum.reason;
+    use->energy_j += sum.energy_j;
+    use->above_idle_j += above_idle_j(&sum);
+    use->seconds += sum.seconds;
+    use->samples += samples;
+}
+
+static bool is_known(const struct run_energy_use *use)
+{
+    return use->sources > 0 && !use->reason && use->samples > 0;
+}
+
+void run_energy_cells(const struct run_energy_use *use, struct cli_table *table)
+{
+    char a[CLI_NUMBER_BYTES];
+    const double samples = (double)use->samples;
+    cli_table_cell(table, "%s", is_known(use) ? joules(use->energy_j / samples, a) : "?");
+    cli_table_cell(table, "%s", is_known(use) ? joules(use->above_idle_j / samples, a) : "?");
+}
+
+void run_energy_print_comparison(const struct run_energy *energy)
+{
+    const struct sum sum = add_up(energy);
+    if (sum.count == 0)
+        puts("energy: not measured, no sensor of energy or power can be read:");
+    else if (sum.reason)
+        printf("energy: not known: %s\n", sum.reason);
+    else
+        printf("(energy: of the saturated half of each round, the whole of what was added up; "
+               "above idle: "
+               "less %.2f W,\nwhich the box took in %.1f s before with all engines open and "
+               "nothing to do; "
+               "added up:",
+               sum.idle_w, sum.idle_s);
+    for (size_t i = 0, shown = 0; i < energy->count && sum.count > 0 && !sum.reason; i++)
+        if (energy->chosen[i])
+            printf("%s %s", shown++ ? "," : "", energy->list[i].id);
+    if (sum.count > 0 && !sum.reason)
+        puts(")");
+    else
+        print_absent(energy);
+}
+
 /* --- JSON --- */
 
 static void put_total(struct mly_json_writer *json, const struct sum *sum, uint64_t samples)
@@ -299,6 +349,57 @@ static void put_source(struct mly_json_writer *json, const struct run_energy *en
     mly_json_end_object(json);
 }
 
+static void put_not_measured(struct mly_json_writer *json, const struct run_energy *energy)
+{
+    mly_json_begin_array(json, "not_measured");
+    for (size_t i = 0; i < energy->count; i++) {
+        if (energy->list[i].usable)
+            continue;
+        mly_json_begin_object(json, NULL);
+        mly_json_put_string(json, "id", energy->list[i].id);
+        mly_json_put_string(json, "reason", energy->list[i].reason);
+        mly_json_end_object(json);
+    }
+    mly_json_end_array(json);
+}
+
+void run_energy_put_use(const struct run_energy_use *use, struct mly_json_writer *json)
+{
+    mly_json_begin_object(json, "energy");
+    mly_json_put_int(json, "sources", use->sources);
+    mly_json_put_string(json, "reason",
+                        use->sources == 0 ? "no sensor of energy or power can be read"
+                                          : use->reason);
+    if (is_known(use)) {
+        const double samples = (double)use->samples;
+        mly_json_put_number(json, "energy_j", use->energy_j);
+        mly_json_put_number(json, "above_idle_j", use->above_idle_j);
+        mly_json_put_number(json, "seconds", use->seconds);
+        mly_json_put_int(json, "samples", (int64_t)use->samples);
+        mly_json_put_number(json, "j_per_sample", use->energy_j / samples);
+        mly_json_put_number(json, "above_idle_j_per_sample", use->above_idle_j / samples);
+    }
+    mly_json_end_object(json);
+}
+
+void run_energy_put_comparison(const struct run_energy *energy, struct mly_json_writer *json)
+{
+    const struct sum sum = add_up(energy);
+    mly_json_begin_object(json, "energy");
+    mly_json_put_number(json, "power_period_s", MLY_METER_POWER_NS / 1e9);
+    if (sum.count > 0 && !sum.reason) {
+        mly_json_put_number(json, "idle_w", sum.idle_w);
+        mly_json_put_number(json, "idle_seconds", sum.idle_s);
+    }
+    mly_json_begin_array(json, "added_up");
+    for (size_t i = 0; i < energy->count; i++)
+        if (energy->chosen[i])
+            mly_json_put_string(json, NULL, energy->list[i].id);
+    mly_json_end_array(json);
+    put_not_measured(json, energy);
+    mly_json_end_object(json);
+}
+
 static void put_temperature(struct mly_json_writer *json, const struct run_energy *energy,
                             size_t index)
 {
@@ -330,15 +431,6 @@ void run_energy_put(const struct run_energy *energy, uint64_t samples, struct ml
         if (tells_temperature(&energy->list[i]))
             put_temperature(json, energy, i);
     mly_json_end_array(json);
-    mly_json_begin_array(json, "not_measured");
-    for (size_t i = 0; i < energy->count; i++) {
-        if (energy->list[i].usable)
-            continue;
-        mly_json_begin_object(json, NULL);
-        mly_json_put_string(json, "id", energy->list[i].id);
-        mly_json_put_string(json, "reason", energy->list[i].reason);
-        mly_json_end_object(json);
-    }
-    mly_json_end_array(json);
+    put_not_measured(json, energy);
     mly_json_end_object(json);
 }

@@ -115,6 +115,8 @@ struct racer {
     double rounds[ROUNDS];
     double p50[ROUNDS], p99[ROUNDS];
     uint64_t batches;
+    uint32_t samples_per_batch;
+    struct run_energy_use energy; /* of the saturated halves */
 };
 
 static uint32_t replicas_of(const mly_plan *plan)
@@ -122,9 +124,29 @@ static uint32_t replicas_of(const mly_plan *plan)
     return plan->segments[0].processor_count;
 }
 
+/* A stream with the sensors read from before its warm-up to its end. */
+static enum mly_status run_metered(const struct run_comparison *comparison,
+                                   const struct run_stream *stream, struct racer *racer,
+                                   struct mly_measure_result *result, struct mly_error *err)
+{
+    struct run_energy *energy = comparison->energy;
+    enum mly_status status = energy ? run_energy_begin(energy, err) : MLY_OK;
+    if (status != MLY_OK)
+        return status;
+    status = run_stream(stream, result, err);
+    if (!energy)
+        return status;
+    run_energy_end(energy);
+    if (status == MLY_OK)
+        run_energy_add(energy,
+                       result->samples + stream->warm_up * (uint64_t)racer->samples_per_batch,
+                       &racer->energy);
+    return status;
+}
+
 /* Throughput with in_flight batches, then latency with one batch in flight per replica; half the time each. */
-static enum mly_status race_round(struct racer *racer, uint32_t round, int64_t slice_ns,
-                                  double from, double to, struct cli_progress *progress,
+static enum mly_status race_round(const struct run_comparison *comparison, struct racer *racer,
+                                  uint32_t round, int64_t slice_ns, double from, double to,
                                   struct mly_error *err)
 {
     struct mly_measure_result result;
@@ -133,11 +155,11 @@ static enum mly_status race_round(struct racer *racer, uint32_t round, int64_t s
                                 .duration_ns = slice_ns / 2,
                                 .warm_up = round == 0 ? 2 : 1,
                                 .in_flight = racer->plan->in_flight,
-                                .progress = progress,
+                                .progress = comparison->progress,
                                 .text = racer->label,
                                 .fraction_from = from,
                                 .fraction_to = (from + to) / 2};
-    enum mly_status status = run_stream(&stream, &result, err);
+    enum mly_status status = run_metered(comparison, &stream, racer, &result, err);
     if (status != MLY_OK)
         return status;
     racer->rounds[round] = result.steady_per_s > 0 ? result.steady_per_s : result.throughput_per_s;
@@ -154,15 +176,15 @@ static enum mly_status race_round(struct racer *racer, uint32_t round, int64_t s
     return MLY_OK;
 }
 
-static enum mly_status race(struct racer *racers, size_t count, int64_t duration_ns,
-                            struct cli_progress *progress, struct mly_error *err)
+static enum mly_status race(const struct run_comparison *comparison, struct racer *racers,
+                            size_t count, struct mly_error *err)
 {
-    int64_t slice = duration_ns / (int64_t)(ROUNDS * count);
+    int64_t slice = comparison->duration_ns / (int64_t)(ROUNDS * count);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < count; i++) {
             double at = (double)(round * count + i), all = (double)(ROUNDS * count);
             enum mly_status status =
-                race_round(&racers[i], round, slice, at / all, (at + 1) / all, progress, err);
+                race_round(comparison, &racers[i], round, slice, at / all, (at + 1) / all, err);
             if (status != MLY_OK)
                 return status;
         }
@@ -182,7 +204,8 @@ static void summarise(const struct racer *racer, const struct racer *first,
     }
     *row = (struct run_contender){.batch = racer->plan->batch,
                                   .replicas = replicas_of(racer->plan),
-                                  .batches = racer->batches};
+                                  .batches = racer->batches,
+                                  .energy = racer->energy};
     snprintf(row->label, sizeof row->label, "%s", racer->label);
     row->ratio = mly_percentile(ratios, ROUNDS, 0.5);
     row->throughput_per_s = mly_percentile(rounds, ROUNDS, 0.5);
@@ -205,11 +228,13 @@ static enum mly_status start_racer(const mly_model *model, const struct run_inpu
     return status;
 }
 
-enum mly_status run_compare(const mly_model *model, const mly_machine *machine,
-                            const mly_plan *plan, struct run_inputs *inputs, uint64_t samples,
-                            int64_t duration_ns, struct cli_progress *progress,
-                            struct run_contender *rows, size_t *count, struct mly_error *err)
+enum mly_status run_compare(const struct run_comparison *comparison, struct run_contender *rows,
+                            size_t *count, struct mly_error *err)
 {
+    const mly_model *model = comparison->model;
+    const mly_machine *machine = comparison->machine;
+    const mly_plan *plan = comparison->plan;
+    const uint64_t samples = comparison->samples;
     struct racer racers[CONTENDERS_MAX] = {{.label = "the runtime's defaults"}};
     uint32_t one = mly_model_fixed_batch(model) ? (uint32_t)mly_model_fixed_batch(model) : 1;
     size_t racer_count = 1;
@@ -227,10 +252,14 @@ enum mly_status run_compare(const mly_model *model, const mly_machine *machine,
             racers[i].plan = racers[i].own_plan;
         /* A round must not mix a full batch with a last, smaller one. */
         uint64_t batch = racers[i].plan->batch;
-        status = start_racer(model, inputs, (samples + batch - 1) / batch * batch, &racers[i], err);
+        racers[i].samples_per_batch = mly_model_fixed_batch(model) ? 1 : racers[i].plan->batch;
+        status = start_racer(model, comparison->inputs, (samples + batch - 1) / batch * batch,
+                             &racers[i], err);
     }
+    if (status == MLY_OK && comparison->energy)
+        status = run_energy_rest(comparison->energy, comparison->idle_ns, err);
     if (status == MLY_OK)
-        status = race(racers, racer_count, duration_ns, progress, err);
+        status = race(comparison, racers, racer_count, err);
     for (size_t i = 0; status == MLY_OK && i < racer_count; i++)
         summarise(&racers[i], &racers[0], &rows[i]);
     if (status == MLY_OK)

@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "plan/plan.h"
+#include "run_energy.h"
 #include "run_inputs.h"
 #include "runtime/measure.h"
 
@@ -45,16 +46,26 @@ struct run_contender {
     double p50_ns, p99_ns;   /* over all rounds */
     double ratio; /* throughput over the first contender's, median of the rounds' ratios */
     uint64_t batches;
+    struct run_energy_use energy; /* while saturated; empty unless it was asked for */
+};
+
+struct run_comparison {
+    const mly_model *model;
+    const mly_machine *machine;
+    const mly_plan *plan;
+    struct run_inputs *inputs;
+    uint64_t samples;
+    int64_t duration_ns;
+    struct run_energy *energy; /* open; NULL: nobody asked */
+    int64_t idle_ns;           /* how long the box is metered before, with all engines open */
+    struct cli_progress *progress;
 };
 
 /*
  * The plan against the runtime's defaults, at batch 1 and at the plan's batch, in interleaved rounds over `duration_ns` in all. rows has room for 3; *count gets
  * how many are filled, the baselines first.
  */
-enum mly_status run_compare(const mly_model *model, const mly_machine *machine,
-                            const mly_plan *plan, struct run_inputs *inputs, uint64_t samples,
-                            int64_t duration_ns, struct cli_progress *progress,
-                            struct run_contender *rows, size_t *count,
-                            struct mly_error *err) MLY_MUST_CHECK;
+enum mly_status run_compare(const struct run_comparison *comparison, struct run_contender *rows,
+                            size_t *count, struct mly_error *err) MLY_MUST_CHECK;
 
 #endif
