@@ -10,6 +10,7 @@ struct devices_values {
     const char *devices;
     const char *topology;
     bool modelled;
+    uint64_t batch;
 };
 
 static const struct cli_option devices_options[] = {
@@ -21,10 +22,12 @@ static const struct cli_option devices_options[] = {
      "A synthetic box in hwloc's notation instead of this one, such as 'package:2 core:16 pu:2'.",
      NULL, offsetof(struct devices_values, topology), 0, 0},
     {"modelled", 0, CLI_FLAG, NULL,
-     "Instead of this box, list the processors that device files describe (with NAME that one, "
-     "every "
-     "constant with its source).",
+     "Instead of this box, list the processors that device files describe; with NAME that one, "
+     "every constant with its source; with NAME and MODEL what that model would take on it: time, "
+     "weights on and off the chip, first run, energy.",
      NULL, offsetof(struct devices_values, modelled), 0, 0},
+    {"batch", 'b', CLI_COUNT, "N", "With MODEL: samples of a run (default 1).", NULL,
+     offsetof(struct devices_values, batch), 1, 65536},
 };
 
 static void put_processor(struct mly_json_writer *json, const struct mly_processor *processor)
@@ -130,8 +133,15 @@ static int run_devices(const struct cli_common *common, const void *values, char
 {
     const struct devices_values *given = values;
     struct mly_error err = {0};
-    if (given->modelled && !given->devices && !given->topology)
-        return cli_devices_modelled(common, operand_count ? operands[0] : NULL);
+    const bool of_model = given->modelled && operand_count == 2;
+    if (given->modelled && !given->devices && !given->topology && (of_model || !given->batch))
+        return of_model ? cli_devices_cost(common, operands[0], operands[1],
+                                           given->batch ? (uint32_t)given->batch : 1)
+                        : cli_devices_modelled(common, operand_count ? operands[0] : NULL);
+    if (given->batch && !of_model) {
+        (void)mly_error_set(&err, MLY_E_INVALID, "--batch goes with --modelled NAME MODEL only");
+        return cli_usage(&err);
+    }
     if (given->modelled || operand_count) {
         (void)mly_error_set(&err, MLY_E_INVALID,
                             given->modelled
@@ -175,7 +185,7 @@ static int run_devices(const struct cli_common *common, const void *values, char
 
 const struct cli_command cli_command_devices = {
     .name = "devices",
-    .operands = "[NAME]",
+    .operands = "[NAME [MODEL]]",
     .summary = "what this box has, what is absent and why",
     .description =
         "Prints the box as motley sees it: packages, NUMA nodes, caches and the cores "
@@ -184,10 +194,11 @@ const struct cli_command cli_command_devices = {
         "energy and temperature, and for each that is absent the reason.",
     .examples = "  motley devices\n  motley devices -d cpu:groups=2\n  motley devices --topology "
                 "'package:2 core:16 pu:2' -d cpu:by=package\n  motley devices --modelled\n  motley "
-                "devices --modelled edgetpu-pcie\n",
+                "devices --modelled edgetpu-pcie\n  motley devices --modelled edgetpu-pcie "
+                "googlenet.onnx\n",
     .options = devices_options,
     .option_count = sizeof devices_options / sizeof devices_options[0],
     .values_bytes = sizeof(struct devices_values),
-    .max_operands = 1,
+    .max_operands = 2,
     .run = run_devices,
 };

@@ -129,22 +129,31 @@ static int print_one(const struct mly_device_model *model)
     return cli_finish_output();
 }
 
-int cli_devices_modelled(const struct cli_common *common, const char *name)
+enum mly_status cli_device_modelled(const struct cli_common *common, const char *name,
+                                    const struct mly_device_model **out, struct mly_error *err)
 {
-    struct mly_error err = {0};
     char *word = NULL;
-    if (mly_device_models_load(&word, &err))
-        return cli_fail(&err);
+    enum mly_status status = mly_device_models_load(&word, err);
+    if (status)
+        return status;
     if (word)
         cli_remark(common, "device files that are left out:\n%s", word);
     mly_free(word);
     const struct mly_device_model *model = name ? mly_device_model_find(name) : NULL;
-    if (name && !model) {
-        (void)mly_error_set(&err, MLY_E_NOT_FOUND,
-                            "no device file describes '%s'; 'motley devices --modelled' lists all",
-                            name);
+    if (name && !model)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "no device file describes '%s'; 'motley devices --modelled' lists all",
+                             name);
+    *out = model;
+    return MLY_OK;
+}
+
+int cli_devices_modelled(const struct cli_common *common, const char *name)
+{
+    struct mly_error err = {0};
+    const struct mly_device_model *model = NULL;
+    if (cli_device_modelled(common, name, &model, &err))
         return cli_fail(&err);
-    }
     if (common->json)
         return print_json(model);
     return model ? print_one(model) : print_all();

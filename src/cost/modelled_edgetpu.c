@@ -8,8 +8,9 @@
  *   2. Whole layers are kept on the chip as long as its tiles have room (modelled_tiles.c): that is the
  *      memory less a reserve, and less a share of the inputs, which lie there while they come in.
  *   3. A layer takes the longer of its padded products at the array's rate and its weights at the
- *      rate of reading them, and then its activations at the rate of tile memory; other operators
- *      take only these, and joining, cutting and padding tensors takes nothing.
+ *      rate of reading them, and then its activations at the rate of tile memory, again and once more
+ *      where they outgrow it; other operators take only these, and joining, cutting and padding
+ *      tensors takes nothing.
  *   4. A layer that is streamed takes that long if it is longer. If its inputs and results do not fit
  *      into tile memory it is computed in pieces, and its weights come again for each.
  *
@@ -139,10 +140,11 @@ static enum mly_status refuse(const mly_modelled *modelled, uint32_t node, struc
     return mly_error_set(
         err, MLY_E_UNSUPPORTED,
         "%s (modelled) cannot compute node '%s': the Edge TPU has no %s%s%s%s; the "
-        "vendor's compiler leaves this node and what follows to the host",
+        "vendor's compiler leaves this node and what follows to the host, %u of %u nodes",
         modelled->device->name, modelled->graph->nodes[node].label,
         modelled->graph->nodes[node].op_type, modelled->nodes[node].why,
-        *instead ? ", but has " : "", instead);
+        *instead ? ", but has " : "", instead, modelled->graph->node_count - node,
+        modelled->graph->node_count);
 }
 
 static enum mly_status list_layers(const struct mly__modelled_segment *segment,
