@@ -78,6 +78,11 @@ static enum mly_status open_device(const char *device, struct mly_device_model *
         *out = *known;
         return MLY_OK;
     }
+    if (!is_file)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "'%s' is neither a file nor a device; 'motley devices --modelled' "
+                             "lists those that are known",
+                             device);
     enum mly_status status =
         mly_file_read(device, MLY_DEVICE_TEXT_BYTES_MAX, &content, &length, err);
     if (status)
@@ -210,6 +215,10 @@ static enum mly_status find_model(struct calibration *calibration,
     if (!status)
         status = mly_modelled_create(&calibration->device, next->model, measurement->batch, NULL, 0,
                                      &next->modelled, err);
+    struct mly_modelled_cost
+        cost; /* that the device can run it is asked here, where the line is known */
+    if (!status)
+        status = mly_modelled_segment(next->modelled, NULL, 0, &cost, err);
     calibration->model_count++;
     *out = next->modelled;
     return status;
@@ -306,6 +315,15 @@ static void print_rows(const struct calibration *calibration)
     cli_table_fini(&table);
 }
 
+/* Of what as few rows were fitted to as there are constants nobody knows how uncertain it is. */
+static bool knows_spread(const struct calibration *calibration)
+{
+    size_t fitted = 0;
+    for (size_t i = 0; i < calibration->constant_count; i++)
+        fitted += calibration->constants[i].spread >= 0;
+    return calibration->measurements.count > fitted;
+}
+
 static void print_constants(const struct calibration *calibration)
 {
     struct cli_table table;
@@ -319,6 +337,8 @@ static void print_constants(const struct calibration *calibration)
         cli_table_cell(&table, "%s", info->unit);
         if (constant->spread < 0)
             cli_table_cell(&table, "unchanged: these rows do not tell");
+        else if (!knows_spread(calibration))
+            cli_table_cell(&table, "not known: too few rows");
         else
             cli_table_cell(&table, "%.1f %%", 100 * constant->spread);
     }
@@ -363,7 +383,8 @@ static int print_json(const struct calibration *calibration, const char *output)
         mly_json_put_string(&json, "name", mly_device_constant_at(constant->index)->key);
         mly_json_put_number(&json, "before", constant->before);
         mly_json_put_number(&json, "after", constant->after);
-        if (constant->spread < 0)
+        mly_json_put_bool(&json, "fitted", constant->spread >= 0);
+        if (constant->spread < 0 || !knows_spread(calibration))
             mly_json_put_null(&json, "relative_standard_error");
         else
             mly_json_put_number(&json, "relative_standard_error", constant->spread);
