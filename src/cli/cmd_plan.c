@@ -328,6 +328,23 @@ static void print_runs(const mly_plan *plan)
     cli_table_fini(&table);
 }
 
+/* How much more any pipeline could give; silent where the plan is of another kind and beats it. */
+static void print_bound(const mly_plan *plan)
+{
+    char rate[MLY_RATE_TEXT_BYTES];
+    const double above =
+        plan->most_per_s > 0 ? plan->most_per_s / plan->prediction.throughput_per_s - 1 : -1;
+    if (above < -1e-9)
+        return;
+    printf(
+        "bound: by these costs no pipeline on these processors gives more than %s samples/s (%s)",
+        mly_rate_text(plan->most_per_s, rate), plan->most_by);
+    if (above > 5e-4)
+        printf(", %.1f %% above this plan\n", above * 100);
+    else
+        printf(": this plan\n");
+}
+
 static int report(const struct cli_common *common, const struct plan_values *given,
                   const mly_plan *plan)
 {
@@ -355,9 +372,11 @@ static int report(const struct cli_common *common, const struct plan_values *giv
                cli_time(plan->prediction.loaded_latency_ns, number), plan->rate_per_s);
     if (plan->prediction.energy_j > 0)
         printf(", %.4g mJ per sample", plan->prediction.energy_j * 1e3);
-    printf(" (%s)\n\n", plan->prediction.modelled   ? "modelled"
-                        : plan->prediction.measured ? "from measurements of this configuration"
-                                                    : "estimated");
+    printf(" (%s)\n", plan->prediction.modelled   ? "modelled"
+                      : plan->prediction.measured ? "from measurements of this configuration"
+                                                  : "estimated");
+    print_bound(plan);
+    printf("\n");
     print_candidates(plan, given->explain);
     cli_plan_print_family(plan);
     if (given->explain)

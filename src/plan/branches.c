@@ -192,7 +192,8 @@ static void find_latency(struct branching *b, struct way *way, uint64_t changed)
         if (isinf(way->ns[i]))
             return;
     }
-    way->latency_ns = mly__one_batch_run(&b->batch);
+    if (mly__one_batch_rank(&b->batch))
+        way->latency_ns = mly__one_batch_run(&b->batch);
 }
 
 /* --- 1, 2. moves --- */
@@ -371,37 +372,26 @@ static bool read_layout(struct branching *b, const struct mly__layout *layout, s
     return isfinite(way->latency_ns);
 }
 
-/* Parts in the order in which they begin: no crossing goes to an earlier one. */
+/* Parts by rank. */
 static enum mly_status write_layout(struct branching *b, struct way *way, struct mly__found *found,
                                     struct mly_error *err)
 {
     const struct mly__problem *problem = b->problem;
     struct mly__layout layout;
-    uint32_t number[PARTS_MAX];
-    bool placed[PARTS_MAX] = {false};
     enum mly_status status = mly__layout_init(&layout, problem, way->count, err);
     if (status)
         return status;
     find_latency(b, way, 0);
     for (uint32_t n = 0; n < way->count; n++) {
-        uint32_t next = way->count;
-        for (uint32_t i = 0; i < way->count; i++) {
-            bool ready = !placed[i];
-            for (uint32_t k = 0; ready && k < way->count; k++)
-                ready = placed[k] || !b->batch.needs[(size_t)way->count * i + k];
-            if (ready && (next == way->count || b->batch.begin_ns[i] < b->batch.begin_ns[next]))
-                next = i;
-        }
-        placed[next] = true;
-        number[next] = n;
-        const uint32_t class = b->class_of[way->processor[next]];
+        const uint32_t processor = way->processor[b->batch.by_rank[n]];
+        const uint32_t class = b->class_of[processor];
         layout.replicas[n][class] = 1;
-        while (problem->classes[class].processors[layout.first[n]] != way->processor[next])
+        while (problem->classes[class].processors[layout.first[n]] != processor)
             layout.first[n]++;
     }
     layout.shared = true;
     for (uint32_t u = 0; u < problem->unit_count; u++)
-        layout.part_of_unit[u] = number[way->part_of[u]];
+        layout.part_of_unit[u] = b->batch.rank[way->part_of[u]];
     status = mly__found_add(found, problem, &layout, err);
     mly__layout_fini(&layout);
     return status;

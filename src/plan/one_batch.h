@@ -13,7 +13,9 @@ struct mly__one_batch {
     bool *needs;               /* [part * part_count + other]: begins when that one has ended */
     bool *uses;                /* [part * processor_count + processor] */
     double *begin_ns, *end_ns; /* by part: what mly__one_batch_run found */
-    double *free_ns;
+    double *free_ns;           /* by processor */
+    uint32_t *rank;    /* by part: of several the highest comes first; at first its number */
+    uint32_t *by_rank; /* parts in that order */
 };
 
 /* Nothing is needed or used yet. MLY_E_NO_MEMORY. */
@@ -22,5 +24,11 @@ enum mly_status mly__one_batch_init(struct mly__one_batch *batch, uint32_t part_
 void mly__one_batch_fini(struct mly__one_batch *batch);
 /* The end of the last part; infinite if parts need each other in a circle. O(parts^3) at worst. */
 double mly__one_batch_run(struct mly__one_batch *batch);
+/*
+ * Ranks as a plan's order should be: nothing is needed before it is made, and of what could be ready at once that
+ * comes last, so is taken first, from which the way to the end is longest. False: parts need each other in a
+ * circle. What mly__one_batch_run found is forgotten. O(parts^3) at worst.
+ */
+bool mly__one_batch_rank(struct mly__one_batch *batch);
 
 #endif

@@ -19,6 +19,9 @@
 /* Tried where all processors are modelled: what no measurement says. */
 static const uint32_t modelled_batches[] = {1, 4, 16, 32};
 
+/* Of so many segments that share processors each is named with its own. */
+static const uint32_t named_parts_max = 6;
+
 /* --- found --- */
 
 static bool are_equal(const struct mly__problem *problem, const struct mly__layout *a,
@@ -254,22 +257,52 @@ static enum mly_status write_gap(const struct mly__problem *problem, struct mly_
     return MLY_OK;
 }
 
+/* "cpu (2 threads) x 2", with a comma before it. */
+static enum mly_status describe_class(const struct mly__problem *problem, uint32_t class,
+                                      uint32_t count, const char *comma, struct mly_buffer *buffer)
+{
+    enum mly_status status = mly_buffer_printf(buffer, "%s%s", comma, problem->classes[class].name);
+    return status || count < 2 ? status : mly_buffer_printf(buffer, " x %u", count);
+}
+
+/* The processors of many segments that share them, each kind once. */
+static enum mly_status describe_shared(const struct mly__problem *problem,
+                                       const struct mly__layout *layout, struct mly_buffer *buffer)
+{
+    enum mly_status status = MLY_OK;
+    const char *comma = "";
+    for (uint32_t c = 0; !status && c < problem->class_count; c++) {
+        uint32_t count = 0;
+        for (uint32_t part = 0; part < layout->part_count; part++) {
+            if (problem->classes[c].exclusive)
+                count += layout->replicas[part][c];
+            else if (layout->replicas[part][c] && layout->first[part] >= count)
+                count = layout->first[part] + 1;
+        }
+        if (!count)
+            continue;
+        status = describe_class(problem, c, count, comma, buffer);
+        comma = " + ";
+    }
+    return status;
+}
+
 /* "edgetpu-pcie | edgetpu-pcie x 2 | cpu (2 threads) + p100, batch 4" */
 static enum mly_status describe(const struct mly__problem *problem,
                                 const struct mly__layout *layout, struct mly_buffer *buffer)
 {
+    const bool many = layout->shared && layout->part_count > named_parts_max;
     enum mly_status status = layout->part_count == 1
                                  ? mly_buffer_printf(buffer, "whole on ")
                                  : mly_buffer_printf(buffer, "%u segments on ", layout->part_count);
-    for (uint32_t part = 0; !status && part < layout->part_count; part++) {
+    if (!status && many)
+        status = describe_shared(problem, layout, buffer);
+    for (uint32_t part = 0; !status && !many && part < layout->part_count; part++) {
         const char *comma = part ? " | " : "";
         for (uint32_t c = 0; !status && c < problem->class_count; c++) {
-            const uint32_t replicas = layout->replicas[part][c];
-            if (!replicas)
+            if (!layout->replicas[part][c])
                 continue;
-            status = mly_buffer_printf(buffer, "%s%s", comma, problem->classes[c].name);
-            if (!status && replicas > 1)
-                status = mly_buffer_printf(buffer, " x %u", replicas);
+            status = describe_class(problem, c, layout->replicas[part][c], comma, buffer);
             comma = " + ";
         }
     }
