@@ -240,6 +240,17 @@ static enum mly_status nothing_found(const struct search *s, struct mly_error *e
 {
     const char *path = mly_model_path(s->request->model);
     char batch[48] = "", groups[48] = "";
+    /* There are times, and nothing to choose by. */
+    if (s->count && s->request->objective == MLY_OBJECTIVE_ENERGY)
+        return mly_error_set(
+            err, MLY_E_NOT_FOUND,
+            "the energy of %s is not known: no power sensor was read while it was measured. "
+            "`motley "
+            "devices` lists the sensors of this box, and why others are absent; where there is "
+            "one, "
+            "measure with it: `motley profile --again %s`. Of modelled processors energy is known "
+            "without measuring: -d p100",
+            path, path);
     if (s->left_out)
         return mly_error_set(
             err, MLY_E_LIMIT,

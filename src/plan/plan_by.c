@@ -489,6 +489,27 @@ enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, c
     return MLY_OK;
 }
 
+/* Nothing that was found has what the objective looks at. */
+static enum mly_status nothing_to_compare(const struct mly_plan_request *request,
+                                          const char *planner, struct mly_error *err)
+{
+    const char *measured = request->processors ? NULL : "the cores of this box";
+    for (size_t i = 0; request->processors && !measured && i < request->processors->count; i++)
+        if (!request->processors->items[i].modelled)
+            measured = request->processors->items[i].id;
+    if (request->objective != MLY_OBJECTIVE_ENERGY || !measured)
+        return mly_error_set(err, MLY_E_NOT_FOUND,
+                             "planner %s: nothing that can be compared for %s was found", planner,
+                             mly_objective_name(request->objective));
+    return mly_error_set(err, MLY_E_NOT_FOUND,
+                         "planner %s: the energy of segments on %.100s is not known, as it is of "
+                         "modelled processors "
+                         "only. Of whole models on core groups it is where `motley profile` could "
+                         "read a power sensor "
+                         "(`motley devices` lists them): planners single and groups choose by that",
+                         planner, measured);
+}
+
 static enum mly_status take_winner(const struct mly_plan_request *request, const char *planner,
                                    struct options *options, mly_plan **out, struct mly_error *err)
 {
@@ -501,9 +522,7 @@ static enum mly_status take_winner(const struct mly_plan_request *request, const
     const size_t winner = mly__plan_choose(alternatives, options->count, request->objective);
     mly_free(alternatives);
     if (winner == options->count)
-        return mly_error_set(err, MLY_E_NOT_FOUND,
-                             "planner %s: nothing that can be compared for %s was found", planner,
-                             mly_objective_name(request->objective));
+        return nothing_to_compare(request, planner, err);
     mly_plan *plan = options->items[winner].plan;
     enum mly_status status = MLY_OK;
     for (size_t i = 0; !status && i < options->count; i++)

@@ -358,7 +358,7 @@ static void least_energy_is_not_more_than_that_of_other_plans(void **state)
     /* Of cores nobody knows what they take. */
     select_processors(&w, "cpu:0-1,cpu:2-3");
     expect_error(mly_plan_make("pipeline", &w.request, &least, &err), MLY_E_NOT_FOUND, err,
-                 "energy");
+                 "energy of segments on cpu:0-1 is not known");
     end(&w);
 }
 

@@ -371,10 +371,31 @@ static void every_failing_allocation_is_reported(void **state)
     }
 }
 
+static void without_a_power_sensor_it_is_said_what_to_do(void **state)
+{
+    const struct fixture *f = *state;
+    struct fixture energy = *f;
+    tiny_cost(f->costs, 0, 4, 1, false, 4e6, 0.01);
+    tiny_cost(f->costs, 2, 2, 1, false, 4e6, 0.01);
+    energy.request.objective = MLY_OBJECTIVE_ENERGY;
+    expect_not_made(&energy, "groups", MLY_E_NOT_FOUND, "no power sensor was read");
+    expect_not_made(&energy, "auto", MLY_E_NOT_FOUND, "motley devices");
+    /* With what a sensor gave it is planned. */
+    struct mly_cost_entry entry = *mly_cost_table_at(f->costs, 1);
+    struct mly_error err;
+    entry.energy_j = 0.5;
+    expect_ok(mly_cost_table_put(f->costs, &entry, &err), err);
+    mly_plan *plan = make(&energy, "auto");
+    assert_int_equal(plan->processor_count, 2);
+    assert_true(plan->prediction.energy_j == 0.5);
+    mly_plan_destroy(plan);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(without_a_power_sensor_it_is_said_what_to_do),
         TEST(the_highest_throughput_wins_and_says_why),
         TEST(ties_within_the_noise_go_to_the_simpler_plan),
         TEST(noise_that_was_measured_widens_a_tie_a_little),
