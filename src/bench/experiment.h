@@ -11,6 +11,7 @@
 #include <motley/plan.h>
 
 #include "bench/bench.h"
+#include "bench/published.h"
 #include "cost/modelled.h"
 
 #define MLY__COUNT(array) (sizeof(array) / sizeof *(array))
@@ -53,13 +54,11 @@ uint32_t mly__sizes_at(const struct mly__sizes *sizes, bool quick, size_t index)
 
 /* --- pipelines.c: plans of modelled processors on the virtual clock --- */
 
-#define MLY__BENCH_SEGMENTS_MAX 8u
-
 struct mly__pipeline {
     uint32_t segment_count;
-    uint32_t layers[MLY__BENCH_SEGMENTS_MAX];   /* nodes with weights of each segment */
-    uint32_t replicas[MLY__BENCH_SEGMENTS_MAX]; /* processors that run it */
-    double on_chip_mib[MLY__BENCH_SEGMENTS_MAX], off_chip_mib[MLY__BENCH_SEGMENTS_MAX];
+    uint32_t layers[MLY_PUBLISHED_SEGMENTS_MAX];   /* nodes with weights of each segment */
+    uint32_t replicas[MLY_PUBLISHED_SEGMENTS_MAX]; /* processors that run it */
+    double on_chip_mib[MLY_PUBLISHED_SEGMENTS_MAX], off_chip_mib[MLY_PUBLISHED_SEGMENTS_MAX];
     double off_chip_sum_mib;
     double slowest_ms; /* the slowest stage's time between inputs */
     double link_ms;    /* of that, with one processor for the stage, tensors are on links */
@@ -88,41 +87,13 @@ enum mly_status mly__pipeline_time(const mly_model *model, const mly_plan *plan,
 
 /* --- published.c: what others measured --- */
 
-#define MLY__PUBLISHED_BYTES_MAX ((size_t)4 << 20)
-
-/* One line of the authors' tables of Edge TPUs: one network on 1 to 4 of them. */
-struct mly__published_row {
-    uint32_t size;
-    uint32_t segment_count;
-    double on_chip_mib[MLY__BENCH_SEGMENTS_MAX], off_chip_mib[MLY__BENCH_SEGMENTS_MAX];
-    double time_ms; /* per inference */
-};
-/* Zero-initialised is empty. */
-struct mly__published {
-    struct mly__published_row *rows;
-    size_t count;
-};
-void mly__published_fini(struct mly__published *published);
-/*
- * Rows "size,MACs,on,off,ms" with a line of names first; on and off are MiB, or several in brackets and
- * quotes ("[1.0, 2.5]"), one for each segment. Rows without a time (the measurement failed) are left out.
- * Adds to *out, which is mly__published_fini's on failure, too. MLY_E_FORMAT with "NAME:LINE: …";
- * MLY_E_LIMIT; MLY_E_NO_MEMORY. Thread-safe.
- */
-enum mly_status mly__published_parse(const char *name, const char *text, size_t length,
-                                     struct mly__published *out,
-                                     struct mly_error *err) MLY_MUST_CHECK;
 /*
  * A table by its name in the authors' repository ("fc/….csv"): all of it from the folder that the user
  * gave, else the rows that motley quotes (data/published/). Nothing for a table that is not quoted.
  */
 enum mly_status mly__published_load(struct mly_bench *bench, const char *table,
-                                    struct mly__published *out,
+                                    struct mly_published *out,
                                     struct mly_error *err) MLY_MUST_CHECK;
-/* NULL if it has none of that size. */
-const struct mly__published_row *mly__published_find(const struct mly__published *published,
-                                                     uint32_t size);
-
 /* --- tpu.c, tpu_ways.c: what the experiments of Villarrubia et al. share --- */
 
 enum { MLY__TPUS_MAX = 4, MLY__TPU_TABLES_MAX = 2 };
@@ -147,8 +118,7 @@ enum mly_status mly__tpu_network(struct mly_bench *bench, const struct mly__tpu_
 /* All of a family's tables together. */
 enum mly_status mly__tpu_published(struct mly_bench *bench,
                                    const char *const tables[MLY__TPU_TABLES_MAX],
-                                   struct mly__published *out,
-                                   struct mly_error *err) MLY_MUST_CHECK;
+                                   struct mly_published *out, struct mly_error *err) MLY_MUST_CHECK;
 
 /* A way of cutting a network for several TPUs. */
 struct mly__tpu_way {
@@ -164,7 +134,7 @@ struct mly__tpu_way {
  */
 enum mly_status mly__tpu_plan_as_published(struct mly_bench *bench, const mly_model *model,
                                            const char *processors,
-                                           const struct mly__published_row *row, mly_plan **plan,
+                                           const struct mly_published_row *row, mly_plan **plan,
                                            struct mly__pipeline *out,
                                            struct mly_error *err) MLY_MUST_CHECK;
 

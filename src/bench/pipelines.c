@@ -65,9 +65,9 @@ static void take_stages(const mly_model *model, const mly_plan *plan,
 enum mly_status mly__pipeline_look_at(const mly_model *model, const mly_plan *plan,
                                       struct mly__pipeline *out, struct mly_error *err)
 {
-    struct mly_stage stages[MLY__BENCH_SEGMENTS_MAX];
+    struct mly_stage stages[MLY_PUBLISHED_SEGMENTS_MAX];
     const struct mly_graph *graph = mly_model_graph(model);
-    if (plan->segment_count > MLY__BENCH_SEGMENTS_MAX)
+    if (plan->segment_count > MLY_PUBLISHED_SEGMENTS_MAX)
         return mly_error_set(err, MLY_E_LIMIT, "a pipeline of %" PRIu32 " segments",
                              plan->segment_count);
     struct mly_shape *shapes = mly_alloc_array(graph->tensor_count, sizeof *shapes);

@@ -11,12 +11,10 @@
 #include "experiment.h"
 #include "published_quotes.h"
 
-enum { FIELDS = 5, ROWS_MAX = 100000 };
-
-void mly__published_fini(struct mly__published *published)
+void mly_published_fini(struct mly_published *published)
 {
     mly_free(published->rows);
-    *published = (struct mly__published){0};
+    *published = (struct mly_published){0};
 }
 
 /* --- a line --- */
@@ -75,17 +73,17 @@ static bool take_list(struct line *line, double *out, uint32_t *count)
         return false;
     do {
         skip_spaces(line);
-        if (*count == MLY__BENCH_SEGMENTS_MAX || !take_number(line, 1e9, &out[(*count)++]))
+        if (*count == MLY_PUBLISHED_SEGMENTS_MAX || !take_number(line, 1e9, &out[(*count)++]))
             return false;
     } while (take(line, ','));
     return take(line, ']') && take(line, '"');
 }
 
-static bool take_row(struct line *line, struct mly__published_row *row)
+static bool take_row(struct line *line, struct mly_published_row *row)
 {
     double size, macs;
     uint32_t off_count = 0;
-    *row = (struct mly__published_row){.time_ms = NAN};
+    *row = (struct mly_published_row){.time_ms = NAN};
     if (!take_number(line, 1e6, &size) || !take(line, ',') || !take_number(line, 1e18, &macs) ||
         !take(line, ',') || !take_list(line, row->on_chip_mib, &row->segment_count) ||
         !take(line, ',') || !take_list(line, row->off_chip_mib, &off_count) || !take(line, ','))
@@ -98,30 +96,30 @@ static bool take_row(struct line *line, struct mly__published_row *row)
 
 /* --- a table --- */
 
-static enum mly_status add_row(struct mly__published *out, const struct mly__published_row *row,
+static enum mly_status add_row(struct mly_published *out, const struct mly_published_row *row,
                                size_t *capacity, struct mly_error *err)
 {
-    if (out->count == ROWS_MAX)
-        return mly_error_set(err, MLY_E_LIMIT, "more than %d published rows", ROWS_MAX);
+    if (out->count == MLY_PUBLISHED_ROWS_MAX)
+        return mly_error_set(err, MLY_E_LIMIT, "more than %u published rows",
+                             MLY_PUBLISHED_ROWS_MAX);
     if (mly_array_reserve(&out->rows, capacity, out->count + 1, sizeof *out->rows) != 0)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
     out->rows[out->count++] = *row;
     return MLY_OK;
 }
 
-enum mly_status mly__published_parse(const char *name, const char *text, size_t length,
-                                     struct mly__published *out, struct mly_error *err)
+enum mly_status mly_published_parse(const char *name, const char *text, size_t length,
+                                    struct mly_published *out, struct mly_error *err)
 {
     const char *end = text + length;
     size_t capacity = out->count;
     enum mly_status status = MLY_OK;
-    if (length > MLY__PUBLISHED_BYTES_MAX)
-        return mly_error_set(err, MLY_E_LIMIT, "%s: over %zu bytes", name,
-                             MLY__PUBLISHED_BYTES_MAX);
+    if (length > MLY_PUBLISHED_BYTES_MAX)
+        return mly_error_set(err, MLY_E_LIMIT, "%s: over %zu bytes", name, MLY_PUBLISHED_BYTES_MAX);
     struct line line = {.name = name};
     for (const char *at = text; at < end && status == MLY_OK;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
-        struct mly__published_row row;
+        struct mly_published_row row;
         line.number++;
         line.at = at;
         line.end = newline ? newline : end;
@@ -140,7 +138,7 @@ enum mly_status mly__published_parse(const char *name, const char *text, size_t 
 }
 
 /* Quoted rows begin with the name of their table; others are not of it. */
-static enum mly_status take_quotes(const char *table, struct mly__published *out,
+static enum mly_status take_quotes(const char *table, struct mly_published *out,
                                    struct mly_error *err)
 {
     const size_t name_length = strlen(table);
@@ -149,7 +147,7 @@ static enum mly_status take_quotes(const char *table, struct mly__published *out
     for (size_t i = 0; i < MLY__COUNT(mly__published_quotes) && status == MLY_OK; i++) {
         const char *text = mly__published_quotes[i];
         struct line line = {.name = "quoted", .end = text + strlen(text)};
-        struct mly__published_row row;
+        struct mly_published_row row;
         if (strncmp(text, table, name_length) != 0 || text[name_length] != ',')
             continue;
         line.at = text + name_length + 1;
@@ -161,7 +159,7 @@ static enum mly_status take_quotes(const char *table, struct mly__published *out
 }
 
 enum mly_status mly__published_load(struct mly_bench *bench, const char *table,
-                                    struct mly__published *out, struct mly_error *err)
+                                    struct mly_published *out, struct mly_error *err)
 {
     const char *folder = bench->options->published;
     char *text = NULL;
@@ -173,16 +171,16 @@ enum mly_status mly__published_load(struct mly_bench *bench, const char *table,
     char *path = mly_strfmt("%s/%s", folder, table);
     if (!path)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-    enum mly_status status = mly_file_read(path, MLY__PUBLISHED_BYTES_MAX, &text, &length, err);
+    enum mly_status status = mly_file_read(path, MLY_PUBLISHED_BYTES_MAX, &text, &length, err);
     if (status == MLY_OK)
-        status = mly__published_parse(path, text, length, out, err);
+        status = mly_published_parse(path, text, length, out, err);
     mly_free(text);
     mly_free(path);
     return status;
 }
 
-const struct mly__published_row *mly__published_find(const struct mly__published *published,
-                                                     uint32_t size)
+const struct mly_published_row *mly_published_find(const struct mly_published *published,
+                                                   uint32_t size)
 {
     for (size_t i = 0; i < published->count; i++)
         if (published->rows[i].size == size)

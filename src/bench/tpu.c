@@ -55,7 +55,7 @@ enum mly_status mly__tpu_network(struct mly_bench *bench, const struct mly__tpu_
 
 enum mly_status mly__tpu_published(struct mly_bench *bench,
                                    const char *const tables[MLY__TPU_TABLES_MAX],
-                                   struct mly__published *out, struct mly_error *err)
+                                   struct mly_published *out, struct mly_error *err)
 {
     enum mly_status status = MLY_OK;
     for (size_t i = 0; i < MLY__TPU_TABLES_MAX && status == MLY_OK; i++)

@@ -84,7 +84,7 @@ static enum mly_status find_cost(const struct mly_device_model *device, const ml
 }
 
 static void put_row(mly_result_table *table, uint32_t size, const struct mly_modelled_cost *cost,
-                    const struct mly__published_row *published, struct family_errors *errors)
+                    const struct mly_published_row *published, struct family_errors *errors)
 {
     const double ms = (cost->input_ns + cost->execution_ns + cost->output_ns) * 1e-6,
                  on = cost->on_chip_bytes / MLY__MIB, off = cost->off_chip_bytes / MLY__MIB;
@@ -117,7 +117,7 @@ static enum mly_status run_family(struct mly_bench *bench, size_t index,
     const struct mly__tpu_family *family = &mly__tpu_families[index];
     const bool quick = bench->options->quick;
     const size_t count = mly__sizes_count(&family->sizes, quick);
-    struct mly__published published = {0};
+    struct mly_published published = {0};
     mly_result_table *table = mly_result_add_table(bench->result, family->name, family->title, true,
                                                    columns, MLY__COUNT(columns));
     enum mly_status status = mly__tpu_published(bench, family->vendor[1], &published, err);
@@ -134,10 +134,10 @@ static enum mly_status run_family(struct mly_bench *bench, size_t index,
         if (status == MLY_OK)
             status = find_cost(device, model, &cost, err);
         if (status == MLY_OK)
-            put_row(table, size, &cost, mly__published_find(&published, size), errors);
+            put_row(table, size, &cost, mly_published_find(&published, size), errors);
         mly_model_destroy(model);
     }
-    mly__published_fini(&published);
+    mly_published_fini(&published);
     return status;
 }
 

@@ -60,13 +60,13 @@ static enum mly_status find_layers(const struct mly_device_model *device, const 
 /* --- 2 --- */
 
 /* The least largest difference for segments from `part` on, the first of which begins with layer `begin`. */
-static double fit(const struct layers *layers, const struct mly__published_row *row, uint32_t part,
+static double fit(const struct layers *layers, const struct mly_published_row *row, uint32_t part,
                   uint32_t begin, uint32_t *ends)
 {
     const double wanted = row->on_chip_mib[part] + row->off_chip_mib[part];
     const uint32_t after = row->segment_count - part - 1;
     double best = INFINITY;
-    uint32_t rest[MLY__BENCH_SEGMENTS_MAX];
+    uint32_t rest[MLY_PUBLISHED_SEGMENTS_MAX];
     for (uint32_t end = after ? begin + 1 : layers->count; end + after <= layers->count; end++) {
         double off = fabs(layers->sum_mib[end] - layers->sum_mib[begin] - wanted);
         if (after)
@@ -79,6 +79,15 @@ static double fit(const struct layers *layers, const struct mly__published_row *
         }
     }
     return best;
+}
+
+/* The compiler also made segments that hold nothing but the conversion of the input: no cut of layers. */
+static bool has_idle_segment(const struct mly_published_row *row)
+{
+    for (uint32_t i = 0; i < row->segment_count; i++)
+        if (row->on_chip_mib[i] + row->off_chip_mib[i] <= 0)
+            return true;
+    return false;
 }
 
 /* --- 3 --- */
@@ -109,19 +118,20 @@ static enum mly_status cut_anew(const mly_model *model, mly_plan *plan, const st
 
 enum mly_status mly__tpu_plan_as_published(struct mly_bench *bench, const mly_model *model,
                                            const char *processors,
-                                           const struct mly__published_row *row, mly_plan **plan,
+                                           const struct mly_published_row *row, mly_plan **plan,
                                            struct mly__pipeline *out, struct mly_error *err)
 {
     const struct mly_device_model *device = NULL;
     struct layers layers;
-    uint32_t ends[MLY__BENCH_SEGMENTS_MAX];
+    uint32_t ends[MLY_PUBLISHED_SEGMENTS_MAX];
     mly_plan *made = NULL;
     enum mly_status status = mly__bench_device(bench, &device, err);
     if (status == MLY_OK)
         status = find_layers(device, model, &layers, err);
     if (status != MLY_OK)
         return status;
-    if (row->segment_count > layers.count || fit(&layers, row, 0, 0, ends) > NEAR_MIB)
+    if (row->segment_count > layers.count || has_idle_segment(row) ||
+        fit(&layers, row, 0, 0, ends) > NEAR_MIB)
         return mly_error_set(err, MLY_E_NOT_FOUND,
                              "size %" PRIu32 ": no cuts fit what was published", row->size);
     status = mly__pipeline_plan(bench, model, processors, "parameters", true, &made, out, err);

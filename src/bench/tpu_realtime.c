@@ -97,11 +97,13 @@ static enum mly_status time_engine(const mly_model *model, const mly_plan *plan,
     mly_engine *engine = NULL;
     enum mly_status status = mly_engine_create(model, plan, &engine_options, &engine, err);
     const uint32_t rounds = inputs <= 50 ? ROUNDS : 1;
+    feed->share /= rounds;
     *best_ms = INFINITY;
     for (uint32_t i = 0; i < rounds && status == MLY_OK; i++) {
         struct mly_measure_result result = {0};
         status = mly_measure_stream(engine, &options, &result, err);
         *best_ms = fmin(*best_ms, (double)result.elapsed_ns * 1e-6);
+        feed->before += feed->share;
     }
     mly_engine_destroy(engine);
     return status;

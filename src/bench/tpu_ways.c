@@ -37,14 +37,14 @@ enum { SHORT_RUN = 50, LONG_RUN = 1000 };
 
 /* What a family's runs look up. */
 struct tables {
-    struct mly__published vendor[MLY__TPUS_MAX + 1], profiled[MLY__TPUS_MAX + 1];
+    struct mly_published vendor[MLY__TPUS_MAX + 1], profiled[MLY__TPUS_MAX + 1];
 };
 
 static void tables_fini(struct tables *tables)
 {
     for (size_t i = 0; i <= MLY__TPUS_MAX; i++) {
-        mly__published_fini(&tables->vendor[i]);
-        mly__published_fini(&tables->profiled[i]);
+        mly_published_fini(&tables->vendor[i]);
+        mly_published_fini(&tables->profiled[i]);
     }
 }
 
@@ -60,20 +60,20 @@ static enum mly_status tables_load(struct mly_bench *bench, const struct mly__tp
     return status;
 }
 
-static const struct mly__published_row *row_of(const struct tables *tables,
-                                               const struct mly__tpu_run *run)
+static const struct mly_published_row *row_of(const struct tables *tables,
+                                              const struct mly__tpu_run *run)
 {
     if (run->tpus == 1 || run->way->published == MLY__TPU_VENDOR)
-        return mly__published_find(&tables->vendor[run->tpus], run->size);
+        return mly_published_find(&tables->vendor[run->tpus], run->size);
     if (run->way->published == MLY__TPU_PROFILED)
-        return mly__published_find(&tables->profiled[run->tpus], run->size);
+        return mly_published_find(&tables->profiled[run->tpus], run->size);
     return NULL;
 }
 
 static void look_up(const struct tables *tables, struct mly__tpu_run *run)
 {
-    const struct mly__published_row *row = row_of(tables, run),
-                                    *one = mly__published_find(&tables->vendor[1], run->size);
+    const struct mly_published_row *row = row_of(tables, run),
+                                   *one = mly_published_find(&tables->vendor[1], run->size);
     run->published_ms = run->published_speed_up = run->published_off_mib = NAN;
     if (!row)
         return;
@@ -108,7 +108,7 @@ static enum mly_status make_plan(struct mly_bench *bench, const mly_model *model
                                  mly_plan **plan, struct mly_error *err)
 {
     char processors[128];
-    const struct mly__published_row *row = row_of(tables, run);
+    const struct mly_published_row *row = row_of(tables, run);
     snprintf(processors, sizeof processors, "%s*%" PRIu32, bench->processors, run->tpus);
     if (run->way->planner)
         return mly__pipeline_plan(bench, model, processors, run->way->planner,
