@@ -113,6 +113,6 @@ enum mly_status mly__plan_in_order(const struct mly_plan_request *request, const
             return mly_error_set(err, status, "%s", reason.message);
         }
     }
-    return made ? mly_plan_take_best(request, planner, plans, made, out, err)
+    return made ? mly_plan_take_best(request, planner, "", plans, made, out, err)
                 : mly_error_set(err, reason.status, "%s", reason.message);
 }

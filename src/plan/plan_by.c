@@ -589,12 +589,13 @@ static void forget_words(mly_plan *plan, const char *planner)
 }
 
 enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const char *planner,
-                                   mly_plan **plans, size_t count, mly_plan **out,
+                                   const char *note, mly_plan **plans, size_t count, mly_plan **out,
                                    struct mly_error *err)
 {
     struct options options = {0};
     enum mly_status status = MLY_OK;
     options.items = mly_alloc_array(count, sizeof *options.items);
+    snprintf(options.note, sizeof options.note, "%s", note);
     for (size_t i = 0; i < count; i++) {
         char *text = options.items ? mly_plan_describe(plans[i]) : NULL;
         if (!text) {

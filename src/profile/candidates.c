@@ -205,7 +205,8 @@ static void leave_out(struct trial *trial, size_t index, const char *why)
             (--trial->count - index) * sizeof *trial->plans);
 }
 
-static enum mly_status measure(struct trial *trial, struct mly_error *err)
+/* *count: candidates whose measurements are in the table, from the first on. */
+static enum mly_status measure(struct trial *trial, size_t *count, struct mly_error *err)
 {
     size_t done = 0;
     for (size_t i = 0; i < trial->count;) {
@@ -234,6 +235,7 @@ static enum mly_status measure(struct trial *trial, struct mly_error *err)
             leave_out(trial, i, why.message);
         }
     }
+    *count = done;
     return done ? MLY_OK
                 : mly_error_set(
                       err, MLY_E_BACKEND,
@@ -241,6 +243,49 @@ static enum mly_status measure(struct trial *trial, struct mly_error *err)
 }
 
 /* --- 3 --- */
+
+static bool is_modelled(const mly_plan *plan, uint32_t processor)
+{
+    return strcmp(plan->processors[processor].backend, "modelled") == 0;
+}
+
+/* Has the plan a segment on a modelled processor (or, the other way round, on one that is measured)? */
+static bool has_segment_on(const mly_plan *plan, bool modelled)
+{
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        for (uint32_t k = 0; k < plan->segments[i].processor_count; k++)
+            if (is_modelled(plan, plan->segments[i].processors[k]) == modelled)
+                return true;
+    return false;
+}
+
+/* What of the candidates was measured, for the plan's note and the user. */
+static enum mly_status say_what_was_measured(const struct trial *trial, size_t done, char **note,
+                                             struct mly_error *err)
+{
+    size_t modelled = 0, measured = 0;
+    for (size_t i = 0; i < trial->count; i++) {
+        modelled += has_segment_on(trial->plans[i], true);
+        measured += i < done && has_segment_on(trial->plans[i], false);
+    }
+    const char *device_files =
+        "modelled processors take what their device files say, which needs no "
+        "measuring";
+    if (!measured)
+        *note = mly_strfmt("none of %zu candidates was measured: %s", trial->count, device_files);
+    else if (modelled)
+        *note =
+            mly_strfmt("%zu of %zu candidates were measured on this box; in %zu of %zu some or all "
+                       "segments are modelled: %s",
+                       measured, trial->count, modelled, trial->count, device_files);
+    else
+        *note = mly_strfmt("%zu of %zu candidates were measured", measured, trial->count);
+    if (!*note)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a note");
+    if (modelled)
+        say(trial, *note);
+    return MLY_OK;
+}
 
 static enum mly_status predict_anew(struct trial *trial, struct mly_error *err)
 {
@@ -272,12 +317,18 @@ enum mly_status mly_profile_candidates(mly_model *model, const struct mly_plan_r
             mly_plan_destroy(trial->plans[trial->count - 1]);
         status = measure_samples(trial, err);
     }
+    size_t done = 0;
+    char *note = NULL;
     if (status == MLY_OK)
-        status = measure(trial, err);
+        status = measure(trial, &done, err);
+    if (status == MLY_OK)
+        status = say_what_was_measured(trial, done, &note, err);
     if (status == MLY_OK)
         status = predict_anew(trial, err);
     if (status == MLY_OK)
-        status = mly_plan_take_best(request, "profiled", trial->plans, trial->count, out, err);
+        status =
+            mly_plan_take_best(request, "profiled", note, trial->plans, trial->count, out, err);
+    mly_free(note);
     for (size_t i = 0; i < trial->count; i++)
         mly_plan_destroy(trial->plans[i]);
     mly_free(trial);

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cost/table.h"
+#include "device/modelled.h"
 #include "plan/plan.h"
 #include "support/plan_fixture.h"
 #include "support/profile_rig.h"
@@ -117,6 +118,38 @@ static void candidates_are_measured_and_what_was_measured_is_kept(void **state)
     mly_plan_destroy(plan);
 }
 
+static mly_plan *decide_on(const char *spec)
+{
+    struct mly_error err = {0};
+    struct mly_processor_list processors = {0};
+    struct mly_decide_options options = quick();
+    mly_plan *plan = NULL;
+    char *word = NULL;
+    expect_ok(mly_device_models_load(&word, &err), err);
+    mly_free(word);
+    expect_ok(mly_machine_select(machine, spec, &processors, &err), err);
+    options.processors = &processors;
+    expect_ok(mly_decide(model, machine, &options, &plan, &err), err);
+    mly_processor_list_fini(&processors);
+    return plan;
+}
+
+static void what_is_modelled_is_not_measured_and_that_is_said(void **state)
+{
+    (void)state;
+    mly_plan *plan = decide_on("p100,gtx1650");
+    assert_int_equal(counting_runs(), 0);
+    assert_string_equal(plan->planner, "profiled");
+    assert_non_null(strstr(plan->note, "none of"));
+    assert_non_null(strstr(plan->note, "needs no measuring"));
+    assert_non_null(strstr(plan->why, plan->note));
+    mly_plan_destroy(plan);
+    plan = decide_on("cpu:0,raspberry-pi-3");
+    assert_non_null(strstr(plan->note, "candidates"));
+    assert_non_null(strstr(plan->note, "device files"));
+    mly_plan_destroy(plan);
+}
+
 static bool stop_at_samples(double fraction, const char *text, void *user)
 {
     (void)fraction;
@@ -165,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(candidates_are_measured_and_what_was_measured_is_kept),
+        CASE(what_is_modelled_is_not_measured_and_that_is_said),
         CASE(stopping_keeps_what_is_done_and_makes_no_plan),
         CASE(every_failing_allocation_is_reported),
     };

@@ -266,10 +266,10 @@ enum mly_status mly_plan_ratio_parse(const char *text, double ratio[MLY_PLAN_RAT
 /*
  * Of plans for the request (taken, and their array's places set to NULL, whatever comes of it) the best
  * by their predictions, by the rule of mly_plan_make, as a plan of `planner`: the others become its
- * candidates. MLY_E_NOT_FOUND when none has a prediction for the objective.
+ * candidates. note (copied) becomes the plan's. MLY_E_NOT_FOUND when none has a prediction for the objective.
  */
 enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const char *planner,
-                                   mly_plan **plans, size_t count, mly_plan **out,
+                                   const char *note, mly_plan **plans, size_t count, mly_plan **out,
                                    struct mly_error *err) MLY_MUST_CHECK;
 /* Registry: NULL past the end. */
 const struct mly_planner *mly_planner_at(size_t index);
