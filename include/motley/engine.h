@@ -72,9 +72,11 @@ struct mly_engine_options {
 
 /*
  * Opens every session of the plan, all processors at once, and starts a blocking worker per
- * processor. A plan with a family is opened in all its ways of running; the measured rate of arrivals
- * says which one new batches take, and those submitted before end as they began. model is borrowed until destroy, plan for the call. options may be NULL. *out is
- * owned by the caller.
+ * processor. Of a plan with a family the first way of running is open then; the others are opened in the
+ * background and share what sessions they can, within half of the box's memory as predicted. The
+ * measured rate of arrivals says which one new batches take, and those submitted before end as they
+ * began. model is borrowed until destroy, plan for the call. options may be NULL. *out is owned by the
+ * caller.
  * Errors: those of mly_plan_check, and the back end's (MLY_E_BACKEND, MLY_E_UNSUPPORTED,
  * MLY_E_NO_MEMORY, MLY_E_ABSENT); MLY_E_NOT_FOUND for a back end that this motley does not have;
  * MLY_E_INVALID for a policy that does not exist, or one beside another engine, or a weight out of
@@ -210,8 +212,9 @@ struct mly_engine_stats {
     uint32_t queued, running; /* batches that wait; that have a segment on a processor */
     int64_t open_ns;          /* what creating the engine took */
     bool prepared_copy;       /* all sessions map shared prepared copies */
-    /* Of a plan with a family (see mly_engine_create); else 1, 0, 0, 0. */
+    /* Of a plan with a family (see mly_engine_create); else 1, 0, 1, 0, 0. */
     uint32_t plan_count, plan; /* ways of running; the one that new batches take, from 0 */
+    uint32_t plans_open;       /* those whose sessions are open */
     uint64_t plan_changes;
     double arrivals_per_s; /* samples, over the last second or so */
     uint32_t processor_count;

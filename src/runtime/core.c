@@ -425,14 +425,12 @@ static void pass_on(struct mly__core *core, struct mly__task *task, struct mly_t
             const struct mly_flow_segment *its = &flow->segments[s->consumers[k]];
             for (uint32_t n = 0; n < its->input_count; n++)
                 reader->missing -= its->inputs[n] == slot;
+            if (reader->missing == 0 && request->stop == MLY__STOP_NONE)
+                make_ready(core, reader);
         }
         if (s->consumer_count == 0 && mly_flow_is_between(flow, slot))
             discard(&request->tensors[slot], garbage, garbage_count);
     }
-    /* In the plan's order: so whoever makes plans can tell which comes first. */
-    for (uint32_t t = 0; t < request->task_count && request->stop == MLY__STOP_NONE; t++)
-        if (request->tasks[t].state == MLY__TASK_BLOCKED && request->tasks[t].missing == 0)
-            make_ready(core, &request->tasks[t]);
 }
 
 /* One reader of the task's inputs less: those without further readers go. */

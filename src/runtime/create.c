@@ -125,15 +125,20 @@ static enum mly_status make_flow(const struct maker *maker, const mly_plan *plan
     return status;
 }
 
+/* Of the box's memory, what the sessions of a family may take together, as predicted. */
+#define FAMILY_MEMORY_SHARE 0.5
+
 /* A flow per member of the plan's family. */
 static enum mly_status make_family(const struct maker *maker, const mly_plan *plan,
-                                   struct mly_flow *flows, double *max_rates, struct mly_error *err)
+                                   struct mly_flow *flows, double *max_rates, double *memory_bytes,
+                                   struct mly_error *err)
 {
     enum mly_status status = MLY_OK;
     uint32_t made = 0;
     for (; made < plan->family_count && status == MLY_OK; made++) {
         mly_plan *member = NULL;
         max_rates[made] = plan->family[made].max_rate_per_s;
+        memory_bytes[made] = plan->family[made].prediction.memory_bytes;
         status = mly_plan_take_member(plan, made, &member, err);
         if (status == MLY_OK)
             status = make_flow(maker, member, &flows[made], err);
@@ -151,16 +156,23 @@ static enum mly_status create_family(const struct maker *maker, const mly_plan *
 {
     struct mly_flow *flows = mly_alloc_array(plan->family_count, sizeof *flows);
     double *max_rates = mly_alloc_array(plan->family_count, sizeof *max_rates);
+    double *memory_bytes = mly_alloc_array(plan->family_count, sizeof *memory_bytes);
+    const struct mly__family family = {.max_rates = max_rates,
+                                       .memory_bytes = memory_bytes,
+                                       .memory_limit_bytes =
+                                           FAMILY_MEMORY_SHARE *
+                                           (double)mly_machine_info(maker->machine)->memory_bytes};
     enum mly_status status = MLY_E_NO_MEMORY;
-    if (flows && max_rates)
-        status = make_family(maker, plan, flows, max_rates, err);
+    if (flows && max_rates && memory_bytes)
+        status = make_family(maker, plan, flows, max_rates, memory_bytes, err);
     else
         mly_error_set(err, status, "no memory for a family of plans");
     if (status == MLY_OK)
-        status = mly__engine_create_flows(flows, plan->family_count, max_rates, maker->options,
+        status = mly__engine_create_flows(flows, plan->family_count, &family, maker->options,
                                           maker->policy, out, err);
     mly_free(flows);
     mly_free(max_rates);
+    mly_free(memory_bytes);
     return status;
 }
 

@@ -41,7 +41,7 @@ static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs
         status = await_room(engine, wait, err);
     if (status != MLY_OK)
         return status;
-    *out = mly__request_take(engine->variants[engine->pace.current].pool);
+    *out = mly__request_take(engine->variants[engine->serving].pool);
     if (!*out)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a request");
     if ((*out)->pool->flow->segments[0].shares) {
@@ -62,10 +62,11 @@ static void keep_pace(mly_engine *engine, const struct mly_tensor *inputs, bool 
                            ? (uint32_t)inputs[0].shape.dims[0]
                            : 1;
     int64_t now_ns = mly_now_ns();
-    if (!mly__pace_note(&engine->pace, now_ns, samples, crowded) || !engine->crew->timeline)
+    (void)mly__pace_note(&engine->pace, now_ns, samples, crowded);
+    if (!mly__variants_choose(engine) || !engine->crew->timeline)
         return;
     mly__timeline_mark(engine->crew->timeline, MLY_NO_INDEX, now_ns,
-                       "plan %u of %u: %.0f samples/s arrive", engine->pace.current + 1,
+                       "plan %u of %u: %.0f samples/s arrive", engine->serving + 1,
                        engine->variant_count, mly__pace_rate(&engine->pace, now_ns));
 }
 
@@ -254,7 +255,7 @@ static void fill_stats(const mly_engine *engine, uint32_t processor,
     memcpy(stats->id, crew->workers[processor]->id, sizeof stats->id);
     for (uint32_t v = 0; v < engine->variant_count; v++) {
         const struct mly__variant *variant = &engine->variants[v];
-        if (processor >= variant->flow.processor_count)
+        if (!variant->ready || processor >= variant->flow.processor_count)
             continue;
         stats->tasks += variant->seats[processor].tasks;
         stats->failures += variant->seats[processor].failures;
@@ -270,7 +271,8 @@ static bool is_used(const mly_engine *engine, uint32_t processor)
 {
     for (uint32_t v = 0; v < engine->variant_count; v++) {
         const struct mly__variant *variant = &engine->variants[v];
-        if (processor < variant->flow.processor_count && variant->seats[processor].sessions)
+        if (variant->ready && processor < variant->flow.processor_count &&
+            variant->seats[processor].sessions)
             return true;
     }
     return false;
@@ -292,8 +294,10 @@ void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
     out->open_ns = engine->open_ns;
     out->prepared_copy = engine->prepared_copy;
     out->plan_count = engine->variant_count;
-    out->plan = engine->pace.current;
-    out->plan_changes = engine->pace.changes;
+    for (uint32_t v = 0; v < engine->variant_count; v++)
+        out->plans_open += engine->variants[v].ready;
+    out->plan = engine->serving;
+    out->plan_changes = engine->changes;
     out->arrivals_per_s = mly__pace_rate(&engine->pace, mly_now_ns());
     size_t room = sizeof out->processors / sizeof *out->processors;
     for (uint32_t i = 0; i < engine->crew->worker_count && out->processor_count < room; i++) {

@@ -24,6 +24,8 @@ void mly__engine_unreference(mly_engine *engine)
         mly__request_pool_fini(&engine->variants[i].own_pool);
     mly_free(engine->variants);
     mly_free(engine->max_rates);
+    mly_free(engine->memory_bytes);
+    pthread_cond_destroy(&engine->opened);
     pthread_cond_destroy(&engine->room);
     pthread_cond_destroy(&engine->drained);
     pthread_cond_destroy(&engine->quiet);
@@ -114,9 +116,10 @@ static enum mly_status out_of_memory(struct mly_error *err)
     return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for an engine");
 }
 
+/* Of those that are ready. */
 static bool all_prepared(const mly_engine *engine)
 {
-    for (uint32_t v = 0; v < engine->variant_count; v++) {
+    for (uint32_t v = 0; v < engine->variant_count && engine->variants[v].ready; v++) {
         const struct mly_flow *flow = &engine->variants[v].flow;
         for (uint32_t i = 0; i < flow->processor_count; i++) {
             mly_session **sessions = engine->variants[v].seats[i].sessions;
@@ -168,8 +171,9 @@ static enum mly_status join(mly_engine *engine, bool ordered, uint32_t capacity,
     enum mly_status status = MLY_OK;
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK; i++)
         status = mly__crew_number(crew, &engine->variants[i].flow, err);
-    for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK; i++)
-        status = mly__variant_open(&engine->variants[i], engine->no_warm_up, err);
+    if (status == MLY_OK)
+        status = mly__variant_open(engine, &engine->variants[0], err);
+    engine->variants[0].ready = status == MLY_OK;
     uint32_t processors = 0;
     for (uint32_t i = 0; i < engine->variant_count; i++) {
         if (engine->variants[i].flow.processor_count > processors)
@@ -226,8 +230,16 @@ static void drop_flows(struct mly_flow *flows, uint32_t count)
         mly_flow_fini(&flows[i]);
 }
 
+static double *dup_numbers(const double *numbers, uint32_t count)
+{
+    double *copy = mly_alloc_array(count, sizeof *copy);
+    if (copy)
+        memcpy(copy, numbers, count * sizeof *copy);
+    return copy;
+}
+
 enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
-                                         const double *max_rates,
+                                         const struct mly__family *family,
                                          const struct mly_engine_options *options,
                                          enum mly_schedule_policy policy, mly_engine **out,
                                          struct mly_error *err)
@@ -238,11 +250,13 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
         options = &defaults;
     mly_engine *engine = mly_alloc(sizeof *engine);
     struct mly__variant *variants = mly_alloc_array(count, sizeof *variants);
-    double *rates = max_rates ? mly_alloc_array(count, sizeof *rates) : NULL;
-    if (!engine || !variants || (max_rates && !rates)) {
+    double *rates = family ? dup_numbers(family->max_rates, count) : NULL;
+    double *memory_bytes = family ? dup_numbers(family->memory_bytes, count) : NULL;
+    if (!engine || !variants || (family && (!rates || !memory_bytes))) {
         mly_free(engine);
         mly_free(variants);
         mly_free(rates);
+        mly_free(memory_bytes);
         drop_flows(flows, count);
         return out_of_memory(err);
     }
@@ -250,8 +264,9 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
     engine->variants = variants;
     engine->variant_count = count;
     engine->max_rates = rates;
-    if (max_rates)
-        memcpy(rates, max_rates, count * sizeof *rates);
+    engine->memory_bytes = memory_bytes;
+    engine->memory_limit_bytes = family ? family->memory_limit_bytes : 0;
+    atomic_init(&engine->stop_opening, false);
     mly__pace_init(&engine->pace, rates, count);
     for (uint32_t i = 0; i < count; i++) {
         variants[i].flow = flows[i];
@@ -259,6 +274,7 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
     }
     engine->no_warm_up = options->no_warm_up;
     engine->weight = options->weight > 0 ? options->weight : 1;
+    pthread_cond_init(&engine->opened, NULL);
     pthread_cond_init(&engine->room, NULL);
     pthread_cond_init(&engine->drained, NULL);
     pthread_cond_init(&engine->quiet, NULL);
@@ -272,6 +288,8 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
         status = join(engine, options->ordered, capacity, err);
         pthread_mutex_unlock(&engine->crew->joining);
     }
+    if (status == MLY_OK)
+        status = mly__variants_begin(engine, err);
     engine->open_ns = mly_now_ns() - begun_ns;
     if (status != MLY_OK) {
         mly_engine_destroy(engine);
@@ -343,6 +361,7 @@ void mly_engine_destroy(mly_engine *engine)
 {
     if (!engine)
         return;
+    mly__variants_stop(engine);
     if (engine->crew)
         leave_crew(engine);
     for (uint32_t i = 0; i < engine->variant_count; i++)

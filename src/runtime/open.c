@@ -7,6 +7,9 @@
  *      waits here, so waiting in step 3 always ends.
  *   3. Open the others, each after its first session is there to share the prepared copy.
  *   4. Run every session once for each batch size of the ladder, on zeros.
+ *
+ * A session that another variant of the engine has open already is taken instead: nothing is opened, and
+ * its owner has warmed it for all variants. A processor runs one task at a time, whichever variant's.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -15,11 +18,12 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "device/thread.h"
+#include "model/graph.h"
 #include "runtime/native.h"
 
 struct opening {
+    mly_engine *engine; /* its other variants are only looked at */
     struct mly__variant *variant;
-    bool no_warm_up;
     pthread_mutex_t lock;   /* protects all below */
     pthread_cond_t changed; /* a first session was opened, or opening failed */
     bool *segment_opened;   /* [segments]: the first session is there, and its prepared copy */
@@ -60,17 +64,92 @@ static bool is_used(const struct mly_flow *flow, uint32_t processor)
 static bool has_failed(struct opening *opening)
 {
     pthread_mutex_lock(&opening->lock);
+    if (!opening->failed && atomic_load(&opening->engine->stop_opening)) {
+        opening->failed = true;
+        opening->error.status =
+            mly_error_set(&opening->error, MLY_E_CANCELLED, "the engine is being stopped");
+        pthread_cond_broadcast(&opening->changed); /* who opens nothing more announces nothing more */
+    }
     bool failed = opening->failed;
     pthread_mutex_unlock(&opening->lock);
     return failed;
 }
+
+/* --- what variants share --- */
+
+static bool runs_alike(const struct mly_flow_processor *a, const struct mly_flow_processor *b)
+{
+    return a->ops == b->ops && strcmp(a->device.id, b->device.id) == 0 &&
+           a->session.threads == b->session.threads && a->session.spin == b->session.spin &&
+           a->session.pin == b->session.pin &&
+           a->session.runtime_defaults == b->session.runtime_defaults &&
+           a->session.no_prepared_copy == b->session.no_prepared_copy &&
+           a->session.results == b->session.results;
+}
+
+static bool is_same_segment(const struct mly_flow_segment *a, const struct mly_flow_segment *b)
+{
+    return a->cut.node_count == b->cut.node_count && a->input_count == b->input_count &&
+           a->output_count == b->output_count &&
+           (a->cut.node_count == 0 ||
+            memcmp(a->cut.nodes, b->cut.nodes, a->cut.node_count * sizeof *a->cut.nodes) == 0);
+}
+
+/* Where `other` would have the same session on that processor: the segment, else MLY_NO_INDEX. */
+static uint32_t find_same(const struct mly_flow *flow, uint32_t segment, uint32_t processor,
+                          const struct mly_flow *other)
+{
+    if (processor >= other->processor_count || flow->model != other->model ||
+        !runs_alike(&flow->processors[processor], &other->processors[processor]))
+        return MLY_NO_INDEX;
+    for (uint32_t s = 0; s < other->segment_count; s++) {
+        if (is_on(&other->segments[s], processor) &&
+            is_same_segment(&flow->segments[segment], &other->segments[s]))
+            return s;
+    }
+    return MLY_NO_INDEX;
+}
+
+/* The session that a variant has open already; NULL: none has. */
+static mly_session *find_open(const mly_engine *engine, const struct mly_flow *flow,
+                              uint32_t segment, uint32_t processor)
+{
+    for (uint32_t v = 0; v < engine->variant_count; v++) {
+        const struct mly__variant *variant = &engine->variants[v];
+        uint32_t same =
+            variant->ready ? find_same(flow, segment, processor, &variant->flow) : MLY_NO_INDEX;
+        if (same != MLY_NO_INDEX)
+            return variant->seats[processor].sessions[same];
+    }
+    return NULL;
+}
+
+double mly__variant_own_share(const mly_engine *engine, const struct mly__variant *variant)
+{
+    const struct mly_flow *flow = &variant->flow;
+    uint32_t sessions = 0, own = 0;
+    for (uint32_t s = 0; s < flow->segment_count; s++) {
+        for (uint32_t i = 0; i < flow->segments[s].processor_count; i++) {
+            sessions++;
+            own += find_open(engine, flow, s, flow->segments[s].processors[i]) == NULL;
+        }
+    }
+    return (double)own / sessions;
+}
+
+/* --- opening --- */
 
 static enum mly_status open_session(struct opener *opener, uint32_t index, struct mly_error *err)
 {
     const struct mly_flow *flow = &opener->opening->variant->flow;
     const struct mly_flow_processor *processor = &flow->processors[opener->index];
     const struct mly_flow_segment *segment = &flow->segments[index];
-    mly_session **session = &opener->opening->variant->seats[opener->index].sessions[index];
+    struct mly__seat *seat = &opener->opening->variant->seats[opener->index];
+    mly_session **session = &seat->sessions[index];
+    *session = find_open(opener->opening->engine, flow, index, opener->index);
+    seat->shared[index] = *session != NULL;
+    if (*session)
+        return MLY_OK;
     enum mly_status status =
         processor->ops->open(flow->model, &segment->cut, &processor->session, session, err);
     if (status != MLY_OK)
@@ -137,10 +216,10 @@ static enum mly_status open_all(struct opener *opener, struct mly_error *err)
  * One run on zeros. Only a lack of memory fails: zeros may be values that a segment cannot take
  * (a shape, say), and then the first real batch warms it.
  */
-static enum mly_status warm(struct opener *opener, uint32_t index, uint32_t rung,
+static enum mly_status warm(struct opener *opener, mly_session *session,
+                            const struct mly_flow *flow, uint32_t index, uint32_t rung,
                             struct mly_error *err)
 {
-    const struct mly_flow *flow = &opener->opening->variant->flow;
     const struct mly_flow_segment *segment = &flow->segments[index];
     const struct mly_backend_ops *ops = flow->processors[opener->index].ops;
     struct mly__seat *seat = &opener->opening->variant->seats[opener->index];
@@ -161,7 +240,7 @@ static enum mly_status warm(struct opener *opener, uint32_t index, uint32_t rung
         made += status == MLY_OK;
     }
     if (status == MLY_OK) {
-        status = ops->run(seat->sessions[index], seat->inputs, seat->outputs, &why);
+        status = ops->run(session, seat->inputs, seat->outputs, &why);
         for (uint32_t i = 0; i < segment->output_count && status == MLY_OK; i++)
             mly_tensor_fini(&seat->outputs[i]);
     }
@@ -176,22 +255,52 @@ static enum mly_status warm(struct opener *opener, uint32_t index, uint32_t rung
     return MLY_OK;
 }
 
+static bool has_rung(const struct mly_flow *flow, uint32_t batch)
+{
+    for (uint32_t rung = 0; rung < flow->ladder_count; rung++) {
+        if (flow->ladder[rung] == batch)
+            return true;
+    }
+    return false;
+}
+
+/* Warms a session of this variant for the batches of a flow: its own, or one that will share it. */
+static enum mly_status warm_for(struct opener *opener, mly_session *session,
+                                const struct mly_flow *flow, uint32_t index, struct mly_error *err)
+{
+    const struct mly_flow *own = &opener->opening->variant->flow;
+    enum mly_status status = MLY_OK;
+    if (!flow->segments[index].warm_shapes)
+        return MLY_OK;
+    for (uint32_t rung = 0; rung < flow->ladder_count && status == MLY_OK; rung++) {
+        if (has_failed(opener->opening))
+            break;
+        if (flow == own || !has_rung(own, flow->ladder[rung]))
+            status = warm(opener, session, flow, index, rung, err);
+    }
+    return status;
+}
+
 static enum mly_status warm_all(struct opener *opener, struct mly_error *err)
 {
-    const struct mly_flow *flow = &opener->opening->variant->flow;
-    for (uint32_t s = 0; s < flow->segment_count; s++) {
-        if (!opener->opening->variant->seats[opener->index].sessions[s] ||
-            !flow->segments[s].warm_shapes)
+    const mly_engine *engine = opener->opening->engine;
+    const struct mly__variant *variant = opener->opening->variant;
+    const struct mly__seat *seat = &variant->seats[opener->index];
+    enum mly_status status = MLY_OK;
+    for (uint32_t s = 0; s < variant->flow.segment_count && status == MLY_OK; s++) {
+        if (!seat->sessions[s] || seat->shared[s])
             continue;
-        for (uint32_t rung = 0; rung < flow->ladder_count; rung++) {
-            if (has_failed(opener->opening))
-                return MLY_OK;
-            enum mly_status status = warm(opener, s, rung, err);
-            if (status != MLY_OK)
-                return status;
+        status = warm_for(opener, seat->sessions[s], &variant->flow, s, err);
+        for (uint32_t v = 0; v < engine->variant_count && status == MLY_OK; v++) {
+            const struct mly_flow *other = &engine->variants[v].flow;
+            uint32_t same = other->segments == variant->flow.segments
+                                ? MLY_NO_INDEX
+                                : find_same(&variant->flow, s, opener->index, other);
+            if (same != MLY_NO_INDEX)
+                status = warm_for(opener, seat->sessions[s], other, same, err);
         }
     }
-    return MLY_OK;
+    return status;
 }
 
 static enum mly_status open_one(struct opener *opener, struct mly_error *err)
@@ -204,7 +313,7 @@ static enum mly_status open_one(struct opener *opener, struct mly_error *err)
     if (status != MLY_OK)
         return mly_error_prefix(err, status, "processor %s", processor->device.id);
     status = open_all(opener, err);
-    if (status == MLY_OK && !opener->opening->no_warm_up)
+    if (status == MLY_OK && !opener->opening->engine->no_warm_up)
         status = warm_all(opener, err); /* (4) */
     return status;
 }
@@ -264,7 +373,7 @@ static enum mly_status run_openers(struct opening *opening, struct opener *opene
         if (openers[i].has_thread)
             pthread_join(openers[i].thread, NULL);
     }
-    if (!opening->failed)
+    if (!has_failed(opening))
         return MLY_OK;
     return mly_error_set(err, opening->error.status, "%s", opening->error.message);
 }
@@ -278,21 +387,22 @@ static enum mly_status make_seats(struct mly__variant *variant, struct mly_error
         if (!is_used(flow, i))
             continue;
         seat->sessions = mly_alloc_array(flow->segment_count, sizeof *seat->sessions);
+        seat->shared = mly_alloc_array(flow->segment_count, sizeof *seat->shared);
         seat->inputs = mly_alloc_array(flow->max_inputs, sizeof *seat->inputs);
         seat->outputs = mly_alloc_array(flow->max_outputs, sizeof *seat->outputs);
         seat->garbage =
             mly_alloc_array((size_t)flow->max_inputs + flow->max_outputs, sizeof *seat->garbage);
-        if (!seat->sessions || !seat->inputs || !seat->outputs || !seat->garbage)
+        if (!seat->sessions || !seat->shared || !seat->inputs || !seat->outputs || !seat->garbage)
             return out_of_memory(err);
     }
     return variant->seats ? MLY_OK : out_of_memory(err);
 }
 
-enum mly_status mly__variant_open(struct mly__variant *variant, bool no_warm_up,
+enum mly_status mly__variant_open(mly_engine *engine, struct mly__variant *variant,
                                   struct mly_error *err)
 {
     const struct mly_flow *flow = &variant->flow;
-    struct opening opening = {.variant = variant, .no_warm_up = no_warm_up};
+    struct opening opening = {.engine = engine, .variant = variant};
     pthread_mutex_init(&opening.lock, NULL);
     pthread_cond_init(&opening.changed, NULL);
     enum mly_status status = make_seats(variant, err);
@@ -317,10 +427,11 @@ void mly__variant_close(struct mly__variant *variant)
     for (uint32_t i = 0; i < flow->processor_count && variant->seats; i++) {
         struct mly__seat *seat = &variant->seats[i];
         for (uint32_t s = 0; s < flow->segment_count && seat->sessions; s++) {
-            if (seat->sessions[s])
+            if (seat->sessions[s] && !seat->shared[s])
                 flow->processors[i].ops->close(seat->sessions[s]);
         }
         mly_free(seat->sessions);
+        mly_free(seat->shared);
         mly_free(seat->inputs);
         mly_free(seat->outputs);
         mly_free(seat->garbage);

@@ -540,7 +540,8 @@ static enum mly_status create_family(struct mly_flow *flow,
                                      const struct mly_engine_options *options, mly_engine **out,
                                      struct mly_error *err)
 {
-    static const double max_rates[] = {1e-6, 1e9};
+    static const double max_rates[] = {1e-6, 1e9}, memory_bytes[] = {0, 0};
+    const struct mly__family family = {.max_rates = max_rates, .memory_bytes = memory_bytes};
     struct mly_flow flows[2] = {*flow};
     *flow = (struct mly_flow){0};
     enum mly_status status = fake_flow_init(&fake_ops, "0", "1", 2, replicas, 1, &flows[1], err);
@@ -548,7 +549,10 @@ static enum mly_status create_family(struct mly_flow *flow,
         mly_flow_fini(&flows[0]);
         return status;
     }
-    return mly__engine_create_flows(flows, 2, max_rates, options, MLY_SCHEDULE_EARLIEST, out, err);
+    status = mly__engine_create_flows(flows, 2, &family, options, MLY_SCHEDULE_EARLIEST, out, err);
+    if (status == MLY_OK)
+        mly__variants_await(*out);
+    return status;
 }
 
 static void changing_plans_loses_and_reorders_nothing(void **state)
@@ -573,6 +577,7 @@ static void changing_plans_loses_and_reorders_nothing(void **state)
                 assert_int_equal(rig.order[i], i + 1);
                 mly_request_release(batches[i].request);
             }
+            fake_reset(); /* its log has an end */
             rig.done_count = 0;
             sent = 0;
         }

@@ -71,6 +71,7 @@ struct mly__crew {
 /* What one processor has of one flow. */
 struct mly__seat {
     mly_session **sessions; /* [segments]; NULL where this processor has none */
+    bool *shared;           /* [segments]: the session is another variant's, which closes it */
     struct mly_tensor *inputs, *outputs, *garbage; /* scratch for one task */
     /* Protected by the crew's lock: */
     uint64_t tasks, failures;
@@ -86,6 +87,15 @@ struct mly__variant {
     struct mly__flow_names *names;     /* in the crew's timeline */
     uint32_t group;                    /* in the scheduler */
     bool has_group;
+    /* Protected by the crew's lock: */
+    bool ready; /* its sessions are open, and stay as they are */
+};
+
+/* For engines with several variants. */
+struct mly__family {
+    const double *max_rates;    /* samples per second up to which each is the best, ascending */
+    const double *memory_bytes; /* predicted of each by itself; 0: not known */
+    double memory_limit_bytes;  /* of all together; 0: none */
 };
 
 struct mly_engine {
@@ -94,7 +104,12 @@ struct mly_engine {
     struct mly__crew *crew; /* immutable, as all up to `core` */
     struct mly__variant *variants;
     uint32_t variant_count;
-    double *max_rates; /* [variant_count]; NULL with one variant */
+    double *max_rates;    /* [variant_count]; NULL with one variant */
+    double *memory_bytes; /* [variant_count]; NULL with one variant */
+    double memory_limit_bytes;
+    pthread_t opener; /* opens the variants that are not needed at once (variants.c) */
+    bool has_opener;
+    _Atomic bool stop_opening;
     bool no_warm_up;
     uint32_t weight;
     int64_t open_ns;    /* set before create returns */
@@ -103,7 +118,11 @@ struct mly_engine {
     /* Protected by the crew's lock: */
     struct mly__core core;
     mly_engine *next;       /* in the crew */
-    struct mly__pace pace;  /* pace.current: the variant that new requests run */
+    struct mly__pace pace;  /* pace.current: the variant that new requests should run */
+    uint32_t serving;       /* the one that they do run, which is ready */
+    uint64_t changes;       /* of it */
+    uint32_t to_open;       /* variants that the opener has not come to yet */
+    pthread_cond_t opened;  /* to_open became 0 */
     pthread_cond_t room;    /* a place in the queue came free, or closing; one submitter is woken */
     uint32_t submitters;    /* blocked on it */
     pthread_cond_t drained; /* the oldest request was delivered */
@@ -129,11 +148,12 @@ enum mly_status mly__engine_create_flow(struct mly_flow *flow,
                                         enum mly_schedule_policy policy, mly_engine **out,
                                         struct mly_error *err) MLY_MUST_CHECK;
 /*
- * The same with several flows of one model, for rates of arrivals (samples per second) up to
- * max_rates[count], ascending, copied; NULL with one flow. The first one is current. All are zeroed.
+ * The same with several flows of one model, each the best up to a rate of arrivals (family, whose arrays
+ * are copied; NULL with one flow). The first one is current, and open when this returns; the others
+ * follow in the background. All are zeroed.
  */
 enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
-                                         const double *max_rates,
+                                         const struct mly__family *family,
                                          const struct mly_engine_options *options,
                                          enum mly_schedule_policy policy, mly_engine **out,
                                          struct mly_error *err) MLY_MUST_CHECK;
@@ -204,10 +224,29 @@ void *mly__worker_main(void *argument);
 
 /* --- sessions (open.c) --- */
 
-/* Seats for all processors of the variant's flow, and all sessions of its segments, opened and
- * warmed, all processors at once. On failure nothing is left open. */
-enum mly_status mly__variant_open(struct mly__variant *variant, bool no_warm_up,
+/*
+ * Seats for all processors of the variant's flow, and all sessions of its segments, opened and
+ * warmed, all processors at once. Sessions of the engine's variants that are ready are shared where they
+ * are the same: of the same nodes on the same processor, run alike. Those opened here are warmed for
+ * the batches of the variants that will share them. On failure, and when it is asked to stop
+ * (MLY_E_CANCELLED), nothing is left open.
+ */
+enum mly_status mly__variant_open(mly_engine *engine, struct mly__variant *variant,
                                   struct mly_error *err) MLY_MUST_CHECK;
 void mly__variant_close(struct mly__variant *variant);
+/* The part of a variant's sessions that is not open yet in one that is ready. */
+double mly__variant_own_share(const mly_engine *engine, const struct mly__variant *variant);
+
+/* --- variants (variants.c) --- */
+
+/* Opens all variants but the first one from a thread of its own. */
+enum mly_status mly__variants_begin(mly_engine *engine, struct mly_error *err) MLY_MUST_CHECK;
+/* Without the lock: ends that thread, which finishes the session that it is opening. */
+void mly__variants_stop(mly_engine *engine);
+/* Blocks until no variant is left to be opened. Thread-safe. */
+void mly__variants_await(mly_engine *engine);
+/* With the lock held: takes the variant for new requests that the pace asks for, or the next best that is
+ * ready. True if that changed. */
+bool mly__variants_choose(mly_engine *engine);
 
 #endif
