@@ -7,7 +7,8 @@
  * cut plans of two stages: METIS' parts of 50/50 and 75/25, the best cut of `exact` and of `pipeline`, what
  * `profiled` keeps; and beside them the whole model on both groups. Each runs in the native engine, in ROUNDS
  * rounds one after the other, for S seconds in all (default 10): a closed loop with as many batches in
- * flight as the plan wants gives the throughput, one batch at a time the latency.
+ * flight as the plan wants gives the throughput, one batch at a time the latency. (Costs are measured
+ * with both groups at work; one batch at a time leaves one idle.)
  *
  * Printed: medians over the rounds, measured on this box's cores; what was predicted from times of nodes
  * (whole models: as measured), with the error; and again with the plan's segments measured, both groups at work.
