@@ -24,8 +24,6 @@
 #define PATIENCE_MS 60000
 #define WORDS_BYTES 400
 
-extern char **environ;
-
 /* --- 1 --- */
 
 /* 'text', as gnuplot quotes it; what would end the line becomes a space. */

@@ -66,7 +66,7 @@ static double fit(const struct layers *layers, const struct mly_published_row *r
     const double wanted = row->on_chip_mib[part] + row->off_chip_mib[part];
     const uint32_t after = row->segment_count - part - 1;
     double best = INFINITY;
-    uint32_t rest[MLY_PUBLISHED_SEGMENTS_MAX];
+    uint32_t rest[MLY_PUBLISHED_SEGMENTS_MAX] = {0};
     for (uint32_t end = after ? begin + 1 : layers->count; end + after <= layers->count; end++) {
         double off = fabs(layers->sum_mib[end] - layers->sum_mib[begin] - wanted);
         if (after)
@@ -123,7 +123,7 @@ enum mly_status mly__tpu_plan_as_published(struct mly_bench *bench, const mly_mo
 {
     const struct mly_device_model *device = NULL;
     struct layers layers;
-    uint32_t ends[MLY_PUBLISHED_SEGMENTS_MAX];
+    uint32_t ends[MLY_PUBLISHED_SEGMENTS_MAX] = {0};
     mly_plan *made = NULL;
     enum mly_status status = mly__bench_device(bench, &device, err);
     if (status == MLY_OK)

@@ -84,11 +84,13 @@ static char *printed(const mly_result *result, bool details, size_t *hidden)
     assert_non_null(to);
     mly_result_print(result, details, hidden, to);
     fclose(to);
+    assert_non_null(text);
     return text;
 }
 
 static void expect_text(const char *text, const char *fragment)
 {
+    assert_non_null(text);
     if (!strstr(text, fragment))
         fail_msg("nothing says '%s' in:\n%s", fragment, text);
 }

@@ -125,8 +125,11 @@ void mly_result_put_json(const mly_result *result, const char *key, struct mly_j
 /* *text is the caller's (mly_free). */
 enum mly_status mly_result_format_json(const mly_result *result, char **text, size_t *length,
                                        struct mly_error *err) MLY_MUST_CHECK;
-/* One table by RFC 4180 (but for \n), a last column `origin` with what each row says. */
-enum mly_status mly_result_format_csv(const mly_result *result, size_t table, char **text,
+/*
+ * The index-th table by RFC 4180 (but for \n), a last column `origin` with what each row says. *text is the
+ * caller's (mly_free).
+ */
+enum mly_status mly_result_format_csv(const mly_result *result, size_t index, char **text,
                                       size_t *length, struct mly_error *err) MLY_MUST_CHECK;
 
 /*
