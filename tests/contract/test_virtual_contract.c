@@ -119,6 +119,62 @@ static void every_segment_of_every_request_runs_once_where_and_when_it_may(void 
     }
 }
 
+/* --- who gets what waits: as the native executor's contract has it --- */
+
+struct begun {
+    uint64_t by[2][REQUESTS]; /* requests in the order in which each processor began them */
+    uint32_t count[2];
+    uint64_t all[REQUESTS], all_count;
+};
+
+static void note_begun(void *user, const struct mly_virtual_task *task)
+{
+    struct begun *begun = user;
+    begun->by[task->processor][begun->count[task->processor]++] = task->request;
+    begun->all[begun->all_count++] = task->request;
+}
+
+/* Eight requests at once; the first one takes processor 0 for longer than all others together. */
+static void replicas_share_in_order(void **state)
+{
+    (void)state;
+    static struct begun begun;
+    static const enum mly_schedule_policy policies[] = {MLY_SCHEDULE_EAGER, MLY_SCHEDULE_EARLIEST,
+                                                        MLY_SCHEDULE_PINNED};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        const bool turns = policies[i] == MLY_SCHEDULE_PINNED;
+        struct mly_flow flow;
+        struct mly_arrivals process;
+        struct mly_virtual_result result;
+        struct mly_virtual_cost costs[2];
+        expect_ok(fake_flow_init(&fake_ops, "0", "1", 2, two_replicas, 1, &flow, &err), err);
+        expect_ok(mly_arrivals_parse("closed:8", &process, &err), err);
+        for (int p = 0; p < 2; p++)
+            costs[p] = (struct mly_virtual_cost){
+                .known = true, .median_ns = 1e6, .first_ns = p == 0 ? 1e8 : 0};
+        begun = (struct begun){.all_count = 0};
+        struct mly_virtual_options options = {.flow = &flow,
+                                              .costs = costs,
+                                              .policy = policies[i],
+                                              .ordered = true,
+                                              .arrivals = &process,
+                                              .count = 8,
+                                              .task = note_begun,
+                                              .user = &begun};
+        expect_ok(mly_virtual_run(&options, &result, &err), err);
+        assert_int_equal(result.completed, 8);
+        /* The other replica takes all the rest, oldest first, or has its own share: 1, 3, 5, 7. */
+        assert_int_equal(begun.by[0][0], 0);
+        assert_int_equal(begun.count[1], turns ? 4 : 7);
+        for (uint32_t k = 0; k < begun.count[1]; k++)
+            assert_int_equal(begun.by[1][k], turns ? 2 * k + 1 : k + 1);
+        assert_int_equal(begun.all[0], 1); /* done first, although it came second */
+        mly_virtual_result_fini(&result);
+        mly_arrivals_fini(&process);
+        mly_flow_fini(&flow);
+    }
+}
+
 static bool count_down(void *user, double fraction)
 {
     (void)fraction;
@@ -154,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_segment_of_every_request_runs_once_where_and_when_it_may),
+        cmocka_unit_test(replicas_share_in_order),
         cmocka_unit_test(it_refuses_when_full_and_stops_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

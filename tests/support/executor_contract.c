@@ -40,7 +40,7 @@ static enum mly_status starpu_eager(struct mly_flow *flow, const struct mly_engi
 static const struct contract_executor executors[] = {
     {"native, earliest", native_earliest, CONTRACT_ANY, false},
     {"native, pinned", native_pinned, CONTRACT_TURNS, false},
-    {"starpu, eager", starpu_eager, CONTRACT_LOOSE, true},
+    {"starpu, eager", starpu_eager, CONTRACT_ANY, true},
     {"starpu, dmda", starpu_dmda, CONTRACT_LOOSE, true},
 };
 
