@@ -61,6 +61,9 @@ enum mly_status mly__bench_network(struct mly_bench *bench, const char *name, ml
 enum mly_status mly__bench_device(struct mly_bench *bench, const struct mly_device_model **out,
                                   struct mly_error *err)
 {
+    enum mly_status status = mly_device_models_load(NULL, err);
+    if (status != MLY_OK)
+        return status;
     const struct mly_device_model *device = mly_device_model_find(bench->processors);
     if (!device)
         return mly_error_set(err, MLY_E_INVALID,

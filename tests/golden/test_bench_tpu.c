@@ -235,9 +235,33 @@ static void pipelines_in_real_time(void **state)
     mly_json_destroy(doc);
 }
 
+/* Every experiment but the one that sleeps: what fails is said, and nothing is left. */
+static void memory_may_be_short_at_any_time(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tpu-capacity", "tpu-pipeline", "tpu-profiled"};
+    for (size_t i = 0; i < 3; i++) {
+        for (uint64_t n = 1;; n = n * 3 + 1) {
+            mly_result *result = NULL;
+            const struct mly_bench_options options = {.machine = machine, .quick = true};
+            mly_alloc_fail_once(n);
+            enum mly_status status =
+                mly_experiment_run(mly_experiment_find(names[i]), &options, &result, &err);
+            mly_alloc_fail_once(0);
+            mly_result_destroy(result);
+            if (status == MLY_OK)
+                break;
+            assert_null(result);
+            if (status != MLY_E_NO_MEMORY)
+                fail_msg("allocation %lu: %s", (unsigned long)n, err.message);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_may_be_short_at_any_time),
         cmocka_unit_test(capacity_is_what_the_compiler_said),
         cmocka_unit_test(pipelines_by_the_vendors_split),
         cmocka_unit_test(profiled_splits_and_ours),
