@@ -336,9 +336,10 @@ static void print_bound(const mly_plan *plan)
         plan->most_per_s > 0 ? plan->most_per_s / plan->prediction.throughput_per_s - 1 : -1;
     if (above < -1e-9)
         return;
-    printf(
-        "bound: by these costs no pipeline on these processors gives more than %s samples/s (%s)",
-        mly_rate_text(plan->most_per_s, rate), plan->most_by);
+    printf("bound: by the times of its parts no pipeline on these processors gives more than %s "
+           "samples/s "
+           "(%s)",
+           mly_rate_text(plan->most_per_s, rate), plan->most_by);
     if (above > 5e-4)
         printf(", %.1f %% above this plan\n", above * 100);
     else

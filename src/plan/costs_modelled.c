@@ -1,7 +1,9 @@
 /*
  * What units add to segments on modelled processors, from the device's rules (cost/modelled_parts.h).
  *
- *   1. A unit's load is the sum of its nodes', as if all fitted on the chip or in the cache.
+ *   1. A unit's load is the sum of its nodes', as if all fitted on the chip or in the cache, and what makes its
+ *      input were in the same segment: activations that are cut off from that cost a little more than the
+ *      searches see, never less, so that their bounds hold for plans.
  *   2. Weights for which a chip's tiles have no room are streamed, as the device's own rules have it.
  */
 #include <math.h>
@@ -105,7 +107,8 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
         const struct mly__unit *unit = &problem->units[u];
         for (uint32_t i = 0; i < unit->node_count; i++) {
             struct mly_modelled_part part;
-            mly_modelled_node_part(modelled, unit->nodes[i], unit->nodes, unit->node_count, &part);
+            mly_modelled_node_part(modelled, unit->nodes[i], NULL, problem->graph->node_count,
+                                   &part);
             load->time_ns += part.supported ? part.execution_ns : INFINITY;
             load->cache_ns += part.cache_ns;
             load->weight_bytes += part.weight_bytes;

@@ -24,7 +24,9 @@
 #define COARSE_MAX 400u /* units */
 #define ORDERS_MAX 10u
 #define NEAR_MAX 160u /* downsets tried near one cut */
-#define ROUNDS_MAX 6
+#define ROUNDS_MAX 10
+#define MISSES_MAX 3 /* rounds that find nothing better, one after the other */
+#define KEPT_MAX 20u /* layouts */
 /* Bits in a family's sets, beyond which copying them takes longer than it may. */
 #define FAMILY_BITS_MAX (1u << 22)
 
@@ -306,26 +308,77 @@ static enum mly_status best_found(const struct mly__problem *problem, bool sums,
     return status;
 }
 
+/* What was found, best first, with values, and whether the downsets near it were tried. */
+struct ranking {
+    double values[MLY__FOUND_MAX];
+    bool tried[MLY__FOUND_MAX];
+    uint32_t known; /* the first so many have values */
+};
+
+static void swap_found(struct mly__found *found, struct ranking *r, uint32_t a, uint32_t b)
+{
+    const struct mly__layout layout = found->layouts[a];
+    const double value = r->values[a];
+    const bool tried = r->tried[a];
+    found->layouts[a] = found->layouts[b];
+    r->values[a] = r->values[b];
+    r->tried[a] = r->tried[b];
+    found->layouts[b] = layout;
+    r->values[b] = value;
+    r->tried[b] = tried;
+}
+
+/* Ranks what is new, too; of many the worst are forgotten, so that there is room for better ones. */
+static enum mly_status rank(const struct mly__problem *problem, bool sums, struct mly__found *found,
+                            struct ranking *r, struct mly_error *err)
+{
+    for (; r->known < found->count; r->known++) {
+        struct mly__layout_value value;
+        enum mly_status status = mly__layout_value(problem, &found->layouts[r->known], &value, err);
+        if (status)
+            return status;
+        r->values[r->known] = mly__stages_value(problem, sums, &value);
+        r->tried[r->known] = false;
+        for (uint32_t at = r->known; at && r->values[at] < r->values[at - 1]; at--)
+            swap_found(found, r, at, at - 1);
+    }
+    while (found->count > KEPT_MAX)
+        mly__layout_fini(&found->layouts[--found->count]);
+    r->known = found->count;
+    return MLY_OK;
+}
+
+/* The best one of several parts that was not tried; MLY_NO_INDEX: none. */
+static uint32_t next_to_try(const struct mly__found *found, const struct ranking *r)
+{
+    for (uint32_t i = 0; i < found->count; i++)
+        if (!r->tried[i] && found->layouts[i].part_count > 1 && isfinite(r->values[i]))
+            return i;
+    return MLY_NO_INDEX;
+}
+
+/* 3. Where the best one leads nowhere, the next ones may. */
 static enum mly_status improve(const struct mly__problem *problem, bool sums,
                                struct mly__found *found, struct mly_error *err)
 {
-    uint32_t best = 0;
-    double value = INFINITY;
-    enum mly_status status = best_found(problem, sums, found, &best, &value, err);
-    for (int round = 0; !status && round < ROUNDS_MAX && found->count; round++) {
+    struct ranking ranking = {0};
+    enum mly_status status = rank(problem, sums, found, &ranking, err);
+    int misses = 0;
+    for (int round = 0; !status && round < ROUNDS_MAX && misses < MISSES_MAX; round++) {
         struct mly__found next = {0};
-        const double before = value;
-        if (found->layouts[best].part_count < 2)
+        const uint32_t at = next_to_try(found, &ranking);
+        if (at == MLY_NO_INDEX)
             break;
+        const double before = ranking.values[0];
+        ranking.tried[at] = true;
         status =
-            search_near(problem, sums, sums ? INFINITY : value, &found->layouts[best], &next, err);
+            search_near(problem, sums, sums ? INFINITY : before, &found->layouts[at], &next, err);
         for (uint32_t i = 0; !status && i < next.count; i++)
             status = mly__found_add(found, problem, &next.layouts[i], err);
         mly__found_fini(&next);
         if (!status)
-            status = best_found(problem, sums, found, &best, &value, err);
-        if (!(value < before))
-            break;
+            status = rank(problem, sums, found, &ranking, err);
+        misses = !status && ranking.values[0] < before ? 0 : misses + 1;
     }
     return status;
 }

@@ -20,7 +20,8 @@ struct mly_modelled_part {
 };
 
 /*
- * What a node adds to a segment that holds nodes[0..count) (ascending; those near it are enough).
+ * What a node adds to a segment that holds nodes[0..count) (ascending; those near it are enough; NULL: the
+ * first `count`).
  * Thread-safe. O(log count).
  */
 void mly_modelled_node_part(const mly_modelled *modelled, uint32_t node, const uint32_t *nodes,
