@@ -101,8 +101,11 @@ static void ignore_remark(const char *text, void *user)
 /* Every planner once, from what the first call measured. What `profiled` measures comes last. */
 static enum mly_status make_plans(struct trial *t, struct mly_error *err)
 {
-    struct mly_decide_options options = {
-        .again = true, .batch = BATCH, .groups = GROUPS, .budget_ns = (int64_t)(t->budget_s * 1e9)};
+    struct mly_decide_options options = {.again = true,
+                                         .remark = ignore_remark,
+                                         .batch = BATCH,
+                                         .groups = GROUPS,
+                                         .budget_ns = (int64_t)(t->budget_s * 1e9)};
     for (int i = 0; i < WAYS; i++) {
         const int at = (i + WAYS - 1) % WAYS; /* the whole model first */
         struct way *way = &t->ways[at];
