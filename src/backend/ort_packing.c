@@ -17,6 +17,13 @@
 /* Most of the work that matrix products may be, as a fraction. */
 #define PRODUCTS_MOST 0.02
 
+/* Which kernels pack was seen on x86 only; elsewhere everything is packed. */
+#if defined(__x86_64__)
+#define KERNELS_ARE_KNOWN true
+#else
+#define KERNELS_ARE_KNOWN false
+#endif
+
 /* Operators of ai.onnx whose single precision kernels never pack weights on x86. */
 static const char *const plain_operators[] = {
     "Abs",
@@ -128,7 +135,8 @@ static bool products_are_few(const struct mly_graph *graph, const struct mly_seg
 
 bool mly__ort_needs_packing(const mly_model *model, const struct mly_segment *segment)
 {
-#if defined(__x86_64__)
+    if (!KERNELS_ARE_KNOWN)
+        return true;
     const struct mly_graph *graph = mly_model_graph(model);
     const int64_t batch = mly_model_fixed_batch(model);
     struct mly_shape *shapes = mly_alloc_array((size_t)graph->tensor_count + 1, sizeof *shapes);
@@ -137,9 +145,4 @@ bool mly__ort_needs_packing(const mly_model *model, const struct mly_segment *se
         !products_are_few(graph, segment, shapes);
     mly_free(shapes);
     return needs;
-#else
-    (void)model; /* which kernels pack was seen on x86 only */
-    (void)segment;
-    return true;
-#endif
 }
