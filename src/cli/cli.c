@@ -12,8 +12,8 @@
 #include "internal.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_command_devices,   &cli_command_inspect, &cli_command_zoo,  &cli_command_split,
-    &cli_command_profile,   &cli_command_plan,    &cli_command_run,  &cli_command_simulate,
+    &cli_command_devices,   &cli_command_inspect, &cli_command_zoo,   &cli_command_split,
+    &cli_command_profile,   &cli_command_plan,    &cli_command_run,   &cli_command_simulate,
     &cli_command_calibrate, &cli_command_bench,   &cli_command_cache, &cli_command_help,
 };
 

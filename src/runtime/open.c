@@ -68,7 +68,8 @@ static bool has_failed(struct opening *opening)
         opening->failed = true;
         opening->error.status =
             mly_error_set(&opening->error, MLY_E_CANCELLED, "the engine is being stopped");
-        pthread_cond_broadcast(&opening->changed); /* who opens nothing more announces nothing more */
+        pthread_cond_broadcast(
+            &opening->changed); /* who opens nothing more announces nothing more */
     }
     bool failed = opening->failed;
     pthread_mutex_unlock(&opening->lock);
