@@ -346,6 +346,8 @@ static void leave_crew(mly_engine *engine)
     struct mly__crew *crew = engine->crew;
     pthread_mutex_lock(&crew->lock);
     mly__core_close(&engine->core);
+    if (crew->starpu)
+        mly__starpu_purge(crew->starpu);
     mly__engine_call_janitor(engine);
     pthread_cond_broadcast(&engine->room);
     await_quiet(engine);

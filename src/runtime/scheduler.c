@@ -371,7 +371,8 @@ static void catch_up(mly_scheduler *s, struct mly__group *g)
     double least = -1;
     for (uint32_t i = 0; i < s->group_count; i++) {
         const struct mly__group *other = s->groups[i];
-        if (other && other != g && other->length > 0 && (least < 0 || other->served < least))
+        if (other && other != g && other->length + other->outside > 0 &&
+            (least < 0 || other->served < least))
             least = other->served;
     }
     if (g->served < least)
@@ -406,7 +407,7 @@ static void count_out(struct mly__group *g, const struct mly_schedule_task *task
 void mly_scheduler_push(mly_scheduler *scheduler, struct mly_schedule_task *task)
 {
     struct mly__group *g = scheduler->groups[task->group];
-    if (g->length == 0 && scheduler->length > 0)
+    if (g->length + g->outside == 0 && scheduler->length > 0)
         catch_up(scheduler, g);
     task->row = mly__costs_row(g, task->segment, task->batch);
     task->lane = choose_lane(scheduler, g, task, draw(scheduler, task));
@@ -425,6 +426,29 @@ void mly_scheduler_remove(mly_scheduler *scheduler, struct mly_schedule_task *ta
     task->waiting = false;
     count_out(g, task);
     scheduler->length--;
+}
+
+void mly_scheduler_enter(mly_scheduler *scheduler, uint32_t group)
+{
+    struct mly__group *g = scheduler->groups[group];
+    if (g->length + g->outside == 0)
+        catch_up(scheduler, g);
+    g->outside++;
+}
+
+void mly_scheduler_leave(mly_scheduler *scheduler, uint32_t group)
+{
+    scheduler->groups[group]->outside--;
+}
+
+void mly_scheduler_charge(mly_scheduler *scheduler, uint32_t group, int64_t ns)
+{
+    scheduler->groups[group]->served += (double)ns / scheduler->groups[group]->weight;
+}
+
+double mly_scheduler_served(const mly_scheduler *scheduler, uint32_t group)
+{
+    return scheduler->groups[group]->served;
 }
 
 size_t mly_scheduler_length(const mly_scheduler *scheduler)

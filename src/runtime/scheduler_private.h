@@ -50,6 +50,7 @@ struct mly__group {
     double served, scratch;           /* ns given to it, by weight; the same within a decision */
     struct mly_schedule_task *cursor; /* scratch of one decision, where there is one lane */
     size_t length;                    /* tasks that wait */
+    uint64_t outside;                 /* and outside of the scheduler */
     uint32_t segment_count, lane_count;
     uint32_t stride; /* processors known when it was made; it uses no others */
     struct mly__lane *lanes;

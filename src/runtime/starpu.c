@@ -2,6 +2,8 @@
  * The `starpu` executor.
  *
  *   1. A task that is ready gets a ticket: where it may run, and what it costs there.
+ *      While there are several engines tickets of the engine that has had least for its weight are submitted
+ *      first, and not more than StarPU needs to keep its workers busy: it knows of no weights.
  *   2. Its StarPU task carries the ticket; StarPU's policy asks for costs and chooses a worker.
  *   3. The workers sleep on the crew's conditions, not inside StarPU, whose own waiting spins. One
  *      is woken when something is submitted that it may run, and lets StarPU look once.
@@ -25,6 +27,9 @@
  * nothing although there is something looks again after this. */
 #define LOOK_AGAIN_NS 1000000
 
+/* Tickets per worker that StarPU is given while several engines compete: one to run, one to follow. */
+#define GIVEN_PER_WORKER 2
+
 /* A run of the driver takes a task from the policy, or executes the one taken by the run before. */
 #define RUNS_PER_LOOK 2
 
@@ -36,8 +41,10 @@ struct ticket {
     mly_engine *engine;
     struct mly__task *task;
     uint64_t placement; /* the task's, while this ticket is the task's */
+    uint32_t group;     /* of the task, which may be over before the ticket is */
     uint64_t workers;   /* bit by worker: may run it */
     double cost_us[STARPU_NMAXWORKERS];
+    int64_t least_ns; /* of these */
     int priority;
     struct ticket *next; /* free, or to be submitted */
 };
@@ -102,6 +109,7 @@ static void find_costs(const struct mly__starpu *starpu, const struct mly__task 
 {
     const struct mly_schedule_task *schedule = &task->schedule;
     int64_t least_ns = INT64_MAX, cost_ns[STARPU_NMAXWORKERS];
+    ticket->least_ns = INT64_MAX;
     for (uint32_t p = 0; p < starpu->worker_count; p++) {
         cost_ns[p] = 0;
         if (!(ticket->workers >> p & 1))
@@ -116,6 +124,8 @@ static void find_costs(const struct mly__starpu *starpu, const struct mly__task 
             cost_ns[p] = least_ns == INT64_MAX ? 1000 : least_ns;
         if (schedule->move_ns)
             cost_ns[p] += schedule->move_ns[p];
+        if ((ticket->workers >> p & 1) && cost_ns[p] < ticket->least_ns)
+            ticket->least_ns = cost_ns[p];
         ticket->cost_us[p] = (double)cost_ns[p] / 1e3;
     }
 }
@@ -153,6 +163,8 @@ static void place(struct mly__placer *placer, struct mly__task *task)
     ticket->workers = find_workers(starpu, task);
     ticket->priority = clamp_priority(starpu, task);
     find_costs(starpu, task, ticket);
+    ticket->group = task->schedule.group;
+    mly_scheduler_enter(starpu->crew->scheduler, ticket->group);
     ticket->next = NULL;
     *starpu->placed_tail = ticket;
     starpu->placed_tail = &ticket->next;
@@ -183,6 +195,15 @@ static struct mly__task *redeem(struct ticket *ticket)
     return live ? task : NULL;
 }
 
+/* The ticket is over; whoever waits for the engine to be quiet is told. */
+static void drop(struct mly__starpu *starpu, struct ticket *ticket)
+{
+    mly_engine *engine = ticket->engine;
+    mly_scheduler_leave(starpu->crew->scheduler, ticket->group);
+    give_ticket(starpu, ticket);
+    mly__engine_leave(engine);
+}
+
 /* (2) */
 static void submit_one(struct mly__starpu *starpu, struct ticket *ticket,
                        const struct mly__worker *self, struct mly__wakes *wakes)
@@ -194,29 +215,70 @@ static void submit_one(struct mly__starpu *starpu, struct ticket *ticket,
     task->priority = ticket->priority;
     uint64_t workers = ticket->workers; /* the ticket may be over before the call returns */
     starpu->pending++;
+    mly_scheduler_charge(starpu->crew->scheduler, ticket->group, ticket->least_ns);
     if (starpu->library->task_submit(task) == 0) {
         starpu->submits++;
         wake(starpu, workers, self, wakes);
         return;
     }
     starpu->pending--;
+    mly_scheduler_charge(starpu->crew->scheduler, ticket->group, -ticket->least_ns);
     mly_log(MLY_LOG_WARNING, "StarPU took a task of no worker; it runs without StarPU");
     struct mly__task *live = redeem(ticket);
     if (live)
         mly_scheduler_push(starpu->crew->scheduler, &live->schedule);
-    mly__engine_leave(ticket->engine);
-    give_ticket(starpu, ticket);
+    drop(starpu, ticket);
+}
+
+static struct ticket *take_placed(struct mly__starpu *starpu, struct ticket **link)
+{
+    struct ticket *ticket = *link;
+    *link = ticket->next;
+    if (!*link)
+        starpu->placed_tail = link;
+    return ticket;
+}
+
+/*
+ * Which ticket to submit next: the oldest; where there are several engines that of the group that has had least for
+ * its weight, and when StarPU has enough only one that a worker without work may run. NULL: none.
+ */
+static struct ticket **next_placed(struct mly__starpu *starpu)
+{
+    const mly_scheduler *scheduler = starpu->crew->scheduler;
+    struct ticket **best = NULL;
+    double least = 0;
+    if (!starpu->placed || starpu->crew->members < 2)
+        return starpu->placed ? &starpu->placed : NULL;
+    const bool enough = starpu->pending >= (uint64_t)GIVEN_PER_WORKER * starpu->worker_count;
+    for (struct ticket **link = &starpu->placed; *link; link = &(*link)->next) {
+        double served = mly_scheduler_served(scheduler, (*link)->group);
+        if (enough && !((*link)->workers & starpu->asleep))
+            continue;
+        if (!best || served < least) {
+            best = link;
+            least = served;
+        }
+    }
+    return best;
 }
 
 void mly__starpu_submit(struct mly__starpu *starpu, const struct mly__worker *self,
                         struct mly__wakes *wakes)
 {
-    while (starpu->placed) {
-        struct ticket *ticket = starpu->placed;
-        starpu->placed = ticket->next;
-        if (!starpu->placed)
-            starpu->placed_tail = &starpu->placed;
-        submit_one(starpu, ticket, self, wakes);
+    struct ticket **link;
+    mly__starpu_purge(starpu);
+    while ((link = next_placed(starpu)))
+        submit_one(starpu, take_placed(starpu, link), self, wakes);
+}
+
+void mly__starpu_purge(struct mly__starpu *starpu)
+{
+    for (struct ticket **link = &starpu->placed; *link;) {
+        if (redeem(*link))
+            link = &(*link)->next;
+        else
+            drop(starpu, take_placed(starpu, link));
     }
 }
 
@@ -267,6 +329,8 @@ static void run_ticket(void *buffers[], void *argument)
     starpu->pending--;
     mly_engine *engine = ticket->engine;
     struct mly__task *task = redeem(ticket); /* (5) */
+    mly_scheduler_charge(crew->scheduler, ticket->group, -ticket->least_ns);
+    mly_scheduler_leave(crew->scheduler, ticket->group);
     give_ticket(starpu, ticket);
     if (task) {
         task->schedule.only = worker->index + 1;
@@ -274,6 +338,9 @@ static void run_ticket(void *buffers[], void *argument)
         mly__crew_dispatch(crew, mly_now_ns(), worker, &wakes);
         mly__wakes_send(&wakes);
         mly__worker_execute_given(worker);
+    } else { /* its place is free */
+        mly__starpu_submit(starpu, worker, &wakes);
+        mly__wakes_send(&wakes);
     }
     mly__engine_leave(engine);
     pthread_mutex_unlock(&crew->lock);

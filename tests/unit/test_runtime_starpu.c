@@ -187,6 +187,83 @@ static void engines_beside_share_its_workers(void **state)
     executor = "starpu";
 }
 
+/* Requests of a second engine, whose answers are not looked at. */
+static void submit_to(mly_engine *engine, struct rig_batch *list, int64_t first, int64_t last)
+{
+    struct mly_error err = {0};
+    for (int64_t tag = first; tag <= last; tag++) {
+        struct rig_batch *batch = &list[tag - 1];
+        rig_fill(&rig, batch, tag);
+        expect_ok(mly_engine_submit(engine, batch->inputs, 1, NULL, true, NULL, NULL,
+                                    &batch->request, &err),
+                  err);
+    }
+}
+
+/* StarPU knows of no weights; what it is given does. */
+static void a_flooded_engine_leaves_the_other_its_share(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    static const char *const names[] = {"starpu:eager", "starpu:dmda"};
+    for (size_t i = 0; i < 2; i++) {
+        executor = names[i];
+        struct mly_engine_options deep = {.queue_capacity = 300};
+        rig_open(&rig, create, &fake_ops, &deep, "0", "1", 1, whole, 1);
+        struct mly_engine_options beside = {.beside = rig.engine, .queue_capacity = 300};
+        mly_engine *second = NULL;
+        expect_ok(try_open(1, whole, &beside, &second, &err), err);
+        fake_hold(1, FAKE_ANY, FAKE_ANY);
+        send(1, 200);
+        submit_to(second, batches, 301, 320);
+        fake_hold(150, FAKE_ANY, FAKE_ANY);
+        fake_release(1, FAKE_ANY, FAKE_ANY);
+        fake_await_held(150, FAKE_ANY, FAKE_ANY);
+        for (int64_t tag = 301; tag <= 320; tag++) { /* although the flood came before them */
+            assert_int_equal(mly_request_wait(batches[tag - 1].request, NULL), MLY_OK);
+            mly_request_release(batches[tag - 1].request);
+        }
+        fake_release_all();
+        expect_all(1, 200);
+        mly_engine_destroy(second);
+        rig_close(&rig);
+    }
+}
+
+static void *destroy(void *engine)
+{
+    mly_engine_destroy(engine);
+    return NULL;
+}
+
+/* Tasks that were not given to StarPU yet are forgotten, so that nobody waits for them. */
+static void an_engine_goes_while_its_tasks_are_held_back(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    executor = "starpu:eager";
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        struct mly_engine_options deep = {.queue_capacity = 300};
+        rig_open(&rig, create, &fake_ops, &deep, "0", "1", 1, whole, 1);
+        struct mly_engine_options beside = {.beside = rig.engine, .queue_capacity = 300};
+        mly_engine *second = NULL;
+        pthread_t destroyer;
+        expect_ok(try_open(1, whole, &beside, &second, &err), err);
+        fake_hold(1, FAKE_ANY, FAKE_ANY);
+        send(1, 100);
+        submit_to(second, batches, 301, 400);
+        for (int64_t tag = 301; tag <= 400 && cancelled; tag++)
+            mly_request_cancel(batches[tag - 1].request);
+        assert_int_equal(pthread_create(&destroyer, NULL, destroy, second), 0);
+        fake_release_all();
+        pthread_join(destroyer, NULL);
+        for (int64_t tag = 301; tag <= 400; tag++)
+            mly_request_release(batches[tag - 1].request);
+        expect_all(1, 100);
+        rig_close(&rig);
+    }
+}
+
 /* While tickets of stopped requests are still in StarPU's hands, their engine may go. */
 static void stopped_requests_leave_nothing_behind(void **state)
 {
@@ -294,6 +371,8 @@ int main(void)
         cmocka_unit_test(dmda_knows_our_costs),
         cmocka_unit_test(limits_and_wrong_names_are_said),
         cmocka_unit_test(engines_beside_share_its_workers),
+        cmocka_unit_test(a_flooded_engine_leaves_the_other_its_share),
+        cmocka_unit_test(an_engine_goes_while_its_tasks_are_held_back),
         cmocka_unit_test(stopped_requests_leave_nothing_behind),
         cmocka_unit_test(failed_tasks_are_tried_elsewhere),
         cmocka_unit_test(idle_workers_sleep),

@@ -147,6 +147,19 @@ void mly_scheduler_release(mly_scheduler *scheduler, uint32_t processor, int64_t
 /* Tasks that wait. */
 size_t mly_scheduler_length(const mly_scheduler *scheduler);
 
+/* --- for executors that choose the next task themselves --- */
+
+/*
+ * Tasks of a group that wait outside of the scheduler: one more, one less. A group without any does not
+ * save up what it does not use.
+ */
+void mly_scheduler_enter(mly_scheduler *scheduler, uint32_t group);
+void mly_scheduler_leave(mly_scheduler *scheduler, uint32_t group);
+/* Time that the group is promised; taken back (negative) when its task is pushed, which counts by itself. */
+void mly_scheduler_charge(mly_scheduler *scheduler, uint32_t group, int64_t ns);
+/* What the group has had for its weight; who has least is next. */
+double mly_scheduler_served(const mly_scheduler *scheduler, uint32_t group);
+
 /* --- failing processors --- */
 
 /*

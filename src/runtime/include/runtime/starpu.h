@@ -38,6 +38,8 @@ struct mly__placer *mly__starpu_placer(struct mly__starpu *starpu);
 /* With the crew's lock held: submits what was placed; the workers that may take it are woken. */
 void mly__starpu_submit(struct mly__starpu *starpu, const struct mly__worker *self,
                         struct mly__wakes *wakes);
+/* With the crew's lock held: forgets what was placed and stopped before it was submitted. */
+void mly__starpu_purge(struct mly__starpu *starpu);
 /* A worker's life with StarPU, until the crew stops. Called without the lock. */
 void mly__starpu_work(struct mly__starpu *starpu, struct mly__worker *worker);
 
