@@ -175,7 +175,7 @@ enum mly_status mly__layout_value(const struct mly__problem *problem,
                                   const struct mly__layout *layout, struct mly__layout_value *out,
                                   struct mly_error *err)
 {
-    struct mly__segment_cost costs[MLY__CLASSES_MAX];
+    struct mly__segment_cost costs[MLY__CLASSES_MAX] = {0};
     struct mly__part_builder builder;
     struct sums sums;
     bool runs = true;

@@ -330,7 +330,7 @@ struct options {
 
 static void options_fini(struct options *options)
 {
-    for (size_t i = 0; i < options->count; i++) {
+    for (size_t i = 0; options->items && i < options->count; i++) {
         mly_plan_destroy(options->items[i].plan);
         mly_free(options->items[i].description);
     }

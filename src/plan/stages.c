@@ -461,7 +461,7 @@ static bool try_vectors(struct search *s, const struct stage *stage, const doubl
 /* Could any state become better if the stage took no longer than it must? */
 static bool may_improve(struct search *s, const struct stage *stage)
 {
-    double periods[MLY__CLASSES_MAX];
+    double periods[MLY__CLASSES_MAX] = {0};
     for (uint32_t c = 0; c < s->problem->class_count; c++)
         periods[c] = is_refused(stage, c) ? INFINITY : fmax(least_ns(stage, c), 1e-9);
     return try_vectors(s, stage, periods, false);
