@@ -246,18 +246,29 @@ static bool flipped_text(const mly_plan *plan, char text[MLY__PLAN_CONFIG_TEXT_B
     return true;
 }
 
+/* Just as fast in both ways: the same plan, found by another planner under another name. */
+static bool is_same(const struct mly_plan_candidate *a, const struct mly_plan_candidate *b)
+{
+    return a->prediction.throughput_per_s == b->prediction.throughput_per_s &&
+           a->prediction.latency_ns == b->prediction.latency_ns &&
+           strcmp(a->planner, b->planner) != 0;
+}
+
 char *mly__plan_explain(const mly_plan *plan)
 {
     const struct mly_plan_candidate *chosen = NULL, *baseline = NULL, *rival = NULL, *flip = NULL;
     char flipped[MLY__PLAN_CONFIG_TEXT_BYTES];
     const bool has_flip = flipped_text(plan, flipped);
+    for (uint32_t i = 0; i < plan->candidate_count; i++)
+        if (plan->candidates[i].chosen &&
+            mly__plan_score(&plan->candidates[i].prediction, plan->objective) > 0)
+            chosen = &plan->candidates[i];
     for (uint32_t i = 0; i < plan->candidate_count; i++) {
         const struct mly_plan_candidate *c = &plan->candidates[i];
-        if (!(mly__plan_score(&c->prediction, plan->objective) > 0))
+        if (c == chosen || !(mly__plan_score(&c->prediction, plan->objective) > 0) ||
+            (chosen && is_same(c, chosen)))
             continue;
-        if (c->chosen)
-            chosen = c;
-        else if (c->baseline)
+        if (c->baseline)
             baseline = baseline ? baseline : c;
         else if (has_flip && !flip && !strcmp(c->description, flipped))
             flip = c;
