@@ -5,6 +5,8 @@
  *   2. All that lie below it by no more than the noise are ties; among them the simplest wins,
  *      because a difference that may be chance is worth neither more sessions nor more latency nor
  *      a spinning core.
+ *      What is only estimated (segments whose nodes were measured, not they themselves) counts a tenth
+ *      less beside what was measured: so far off such sums may be.
  *   3. The baseline wins only when nothing else ties with it: a plan of ours is never worse than
  *      the obvious one, and where it is as good it is preferred, for it pins its threads and shares
  *      its memory.
@@ -20,6 +22,8 @@
  */
 #define NOISE_MIN 0.01
 #define NOISE_MAX 0.02
+
+#define ESTIMATE_ERROR 0.1
 
 /* Turns samples per second into a score below that of any latency. */
 static const double overload_score = 1e-40;
@@ -69,6 +73,13 @@ static int compare_simplicity(const struct mly__alternative *a, const struct mly
     return order ? order : compare_numbers(a->groups, b->groups);
 }
 
+/* For choosing: the score, less what an estimate may be off. */
+static double standing(const struct mly__alternative *a, enum mly_objective objective)
+{
+    const bool estimated = !a->prediction.measured && !a->prediction.modelled;
+    return mly__plan_score(&a->prediction, objective) * (estimated ? 1 - ESTIMATE_ERROR : 1);
+}
+
 int mly__plan_compare(const struct mly__alternative *a, const struct mly__alternative *b,
                       enum mly_objective objective)
 {
@@ -88,18 +99,20 @@ size_t mly__plan_choose(const struct mly__alternative *alternatives, size_t coun
     size_t best = count, winner = count;
     for (size_t i = 0; i < count; i++) { /* 1 */
         const struct mly__alternative *a = &alternatives[i];
-        if (a->eligible && mly__plan_score(&a->prediction, objective) > 0 &&
-            (best == count || mly__plan_compare(a, &alternatives[best], objective) < 0))
+        if (!a->eligible || mly__plan_score(&a->prediction, objective) <= 0)
+            continue;
+        const double more =
+            best == count ? 1 : standing(a, objective) - standing(&alternatives[best], objective);
+        if (more > 0 || (more == 0 && mly__plan_compare(a, &alternatives[best], objective) < 0))
             best = i;
     }
     if (best == count)
         return count;
-    const double mark = mly__plan_score(&alternatives[best].prediction, objective);
+    const double mark = standing(&alternatives[best], objective);
     for (size_t i = 0; i < count; i++) { /* 2 */
         const struct mly__alternative *a = &alternatives[i];
         const double noise = mly__plan_noise(&a->prediction, &alternatives[best].prediction);
-        if (!a->eligible || a->baseline ||
-            mly__plan_score(&a->prediction, objective) < mark * (1 - noise))
+        if (!a->eligible || a->baseline || standing(a, objective) < mark * (1 - noise))
             continue;
         int order = winner == count ? -1 : compare_simplicity(a, &alternatives[winner]);
         if (!order)

@@ -296,15 +296,13 @@ static enum mly_status set_segment(const struct mly__problem *problem,
 static enum mly_status set_batches(const struct mly__problem *problem, mly_plan *plan,
                                    struct mly_error *err)
 {
-    uint32_t sessions = 0;
     plan->batch = problem->batch;
     plan->ladder = mly_alloc_array(1, sizeof *plan->ladder);
     if (!plan->ladder)
         return mly__problem_no_memory(err);
     plan->ladder[plan->ladder_count++] = plan->batch;
-    for (uint32_t i = 0; i < plan->segment_count; i++)
-        sessions += plan->segments[i].processor_count;
-    plan->in_flight = 2 * sessions; /* one runs, one waits: no processor idles between */
+    plan->in_flight =
+        2 * plan->processor_count; /* one runs, one waits: no processor idles between */
     return MLY_OK;
 }
 
