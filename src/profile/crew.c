@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "device/thread.h"
 
+enum { STAGE_AHEAD = 2 };
 static const long watch_ns = 20000000; /* how often the stop flag is looked at during a run */
 
 enum mly_status crew_open(const mly_model *model, const struct mly_segment *segment,
@@ -59,6 +60,8 @@ struct gate {
     pthread_cond_t changed;
     uint32_t ready, finished;
     enum { GATE_SHUT, GATE_OPEN, GATE_CALLED_OFF } state;
+    uint64_t *stage_runs; /* [stage_count]; runs begun by each stage's sessions; NULL: no stages */
+    uint32_t stage_count;
 };
 
 /* One group's part in a round. Written by its own thread, read after it is joined. */
@@ -106,6 +109,29 @@ static void gate_leave(struct gate *gate)
     gate->finished++;
     pthread_cond_broadcast(&gate->changed);
     pthread_mutex_unlock(&gate->lock);
+}
+
+/*
+ * Waits until the member's stage may begin another run, and counts that. False when some member has
+ * left: then nobody follows any more, and the round is over.
+ */
+static bool gate_begin_run(struct gate *gate, uint32_t stage)
+{
+    pthread_mutex_lock(&gate->lock);
+    for (;;) {
+        uint64_t fewest = gate->stage_runs[0];
+        for (uint32_t i = 1; i < gate->stage_count; i++)
+            if (gate->stage_runs[i] < fewest)
+                fewest = gate->stage_runs[i];
+        if (gate->finished > 0 || gate->stage_runs[stage] < fewest + STAGE_AHEAD)
+            break;
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    }
+    const bool go_on = gate->finished == 0;
+    gate->stage_runs[stage]++;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+    return go_on;
 }
 
 static bool is_set(const atomic_bool *stop)
@@ -173,10 +199,13 @@ static enum mly_status run_once(struct member *member, struct mly_tensor *output
 static enum mly_status run_loop(struct member *member, struct mly_tensor *outputs)
 {
     bool renew = false;
-    int64_t start = mly_now_ns(), now;
+    int64_t start = mly_now_ns(), now = start;
     do {
         if (is_set(member->stop))
             return mly_error_set(&member->err, MLY_E_CANCELLED, "measuring was interrupted");
+        if (member->gate->stage_runs &&
+            !gate_begin_run(member->gate, member->crew->stages[member->index]) && member->runs > 0)
+            break;
         int64_t before = mly_now_ns();
         enum mly_status status = run_once(member, outputs, &renew);
         now = mly_now_ns();
@@ -224,6 +253,15 @@ static enum mly_status run_members(struct member *members, uint32_t count, struc
     pthread_t *threads = mly_alloc_array(count, sizeof *threads);
     if (!threads)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u threads", count);
+    const struct crew *crew = members[0].crew;
+    if (crew->stages) {
+        gate.stage_count = crew->stages[count - 1] + 1;
+        gate.stage_runs = mly_alloc_array(gate.stage_count, sizeof *gate.stage_runs);
+        if (!gate.stage_runs) {
+            mly_free(threads);
+            return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u stages", gate.stage_count);
+        }
+    }
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&gate.changed, &monotonic);
@@ -241,6 +279,7 @@ static enum mly_status run_members(struct member *members, uint32_t count, struc
         pthread_join(threads[i], NULL);
     pthread_cond_destroy(&gate.changed);
     pthread_condattr_destroy(&monotonic);
+    mly_free(gate.stage_runs);
     mly_free(threads);
     return status;
 }

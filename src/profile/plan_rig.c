@@ -3,7 +3,8 @@
  *
  *   1. Waves: segments that share no processor run at the same time, as they would in a pipeline; one that
  *      shares a processor with an earlier one begins the next wave.
- *   2. Each session of a wave has a thread and inputs of its own; it runs its segment over and over.
+ *   2. Each session of a wave has a thread and inputs of its own; it runs its segment over and over, and
+ *      short segments wait for long ones, as they would in a pipeline.
  *   3. Times of sessions of one segment on processors that are run alike become one entry of the table.
  */
 #include <stdio.h>
@@ -31,6 +32,7 @@ struct wave {
     struct mly_shape *shapes; /* by tensor, for the plan's batch */
     struct seat *seats;
     struct crew_own *own; /* by seat */
+    uint32_t *stages;     /* by seat: which of the wave's segments, from 0 */
     uint32_t count;
     struct crew crew;
 };
@@ -121,6 +123,7 @@ static void wave_fini(struct wave *wave)
     }
     mly_free(wave->seats);
     mly_free(wave->own);
+    mly_free(wave->stages);
 }
 
 static enum mly_status open_seat(struct wave *wave, uint32_t index,
@@ -260,12 +263,16 @@ static enum mly_status measure_wave(struct wave *wave, struct mly_processor *pro
     wave->crew = (struct crew){.config = {.groups = wave->count},
                                .ops = mly_backend_find(backend),
                                .groups = {.items = processors, .count = wave->count},
-                               .own = wave->own};
+                               .own = wave->own,
+                               .stages = wave->stages};
     wave->crew.sessions = mly_alloc_array(wave->count, sizeof *wave->crew.sessions);
     if (!wave->crew.sessions)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u sessions", wave->count);
     if (!wave->crew.ops)
         return mly_error_set(err, MLY_E_NOT_FOUND, "there is no back end named '%s'", backend);
+    for (uint32_t i = 1; i < wave->count; i++)
+        wave->stages[i] =
+            wave->stages[i - 1] + (wave->seats[i].segment != wave->seats[i - 1].segment);
     for (uint32_t i = 0; status == MLY_OK && i < wave->count; i++) {
         const struct mly_plan_processor *p = &wave->plan->processors[wave->seats[i].processor];
         processors[i] = (struct mly_processor){
@@ -309,9 +316,10 @@ enum mly_status mly_profile_plan(mly_model *model, const mly_plan *plan,
                             .table = table,
                             .shapes = shapes,
                             .seats = mly_alloc_array(plan->processor_count, sizeof *wave.seats),
-                            .own = mly_alloc_array(plan->processor_count, sizeof *wave.own)};
+                            .own = mly_alloc_array(plan->processor_count, sizeof *wave.own),
+                            .stages = mly_alloc_array(plan->processor_count, sizeof *wave.stages)};
         bool missing = false;
-        status = wave.seats && wave.own
+        status = wave.seats && wave.own && wave.stages
                      ? seat_wave(&wave, &next, &missing, err)
                      : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for measuring");
         if (status == MLY_OK && wave.count && missing)

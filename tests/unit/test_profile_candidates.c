@@ -6,6 +6,7 @@
 #include "cost/table.h"
 #include "device/modelled.h"
 #include "plan/plan.h"
+#include "profile/candidates.h"
 #include "support/plan_fixture.h"
 #include "support/profile_rig.h"
 #include "support/test.h"
@@ -118,6 +119,35 @@ static void candidates_are_measured_and_what_was_measured_is_kept(void **state)
     mly_plan_destroy(plan);
 }
 
+/* As in the pipeline: the short one is never more than two runs ahead, and one may be running. */
+static void a_short_segment_waits_for_the_long_one(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    struct mly_cost_identity identity;
+    const struct mly_profile_options options = {.backend = COUNTING};
+    mly_cost_table *table = NULL;
+    const struct mly_cost_entry *entry;
+    uint64_t fewest = UINT64_MAX, most = 0;
+    if (mly_machine_info(machine)->cores < 2)
+        TEST_SKIP("one core: there is nothing to cut for");
+    expect_ok(mly_profile_identity(model, machine, &options, &identity, &err), err);
+    expect_ok(mly_cost_table_create(&identity, &table, &err), err);
+    mly_plan *plan = tiny_plan(model, machine, 2, 1);
+    tiny_cut(plan, (const uint32_t[]){1, NODES}, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        snprintf(plan->processors[i].backend, sizeof plan->processors[i].backend, COUNTING);
+    expect_ok(mly_profile_plan(model, plan, &options, 20000000, table, &err), err);
+    for (size_t i = 0; (entry = mly_cost_table_at(table, i)); i++) {
+        fewest = entry->samples < fewest ? entry->samples : fewest;
+        most = entry->samples > most ? entry->samples : most;
+    }
+    assert_int_equal(mly_cost_table_count(table), 2);
+    assert_true(fewest > 1 && most - fewest <= 3);
+    mly_plan_destroy(plan);
+    mly_cost_table_destroy(table);
+}
+
 static mly_plan *decide_on(const char *spec)
 {
     struct mly_error err = {0};
@@ -198,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(candidates_are_measured_and_what_was_measured_is_kept),
+        CASE(a_short_segment_waits_for_the_long_one),
         CASE(what_is_modelled_is_not_measured_and_that_is_said),
         CASE(stopping_keeps_what_is_done_and_makes_no_plan),
         CASE(every_failing_allocation_is_reported),

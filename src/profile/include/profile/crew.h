@@ -28,6 +28,12 @@ struct crew {
      * NULL: all run the same. Borrowed.
      */
     struct crew_own *own;
+    /*
+     * By session, its stage of a pipeline, ascending from 0: the sessions of a stage together run no
+     * more than two batches ahead of any other stage, so that a short stage waits as it will in the
+     * pipeline. NULL: all run as fast as they can. Borrowed.
+     */
+    const uint32_t *stages;
 };
 
 /* model, segment and machine are borrowed until crew_close. */
