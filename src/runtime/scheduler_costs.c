@@ -22,6 +22,13 @@ enum { SURE = 3 };
 /* (3) Runs of a row without this processor that halve its cost. */
 enum { FORGET_RUNS = 256, FORGET_HALVES = 2 };
 
+static inline void sort_two(float *x, float *y)
+{
+    const float least = *x < *y ? *x : *y, most = *x > *y ? *x : *y;
+    *x = least;
+    *y = most;
+}
+
 /*
  * Of five: Knuth 5.3.4, with nine comparisons, each as a minimum and a maximum, which need no branches:
  * no processor could foretell them.
@@ -30,22 +37,15 @@ static void find_middle_of_five(struct mly__cost *cost)
 {
     const float *v = cost->runs_ns;
     float a = v[0], b = v[1], c = v[2], d = v[3], e = v[4];
-#define MLY_SORT(x, y)                                                                             \
-    do {                                                                                           \
-        float least_ = x < y ? x : y, most_ = x > y ? x : y;                                       \
-        x = least_;                                                                                \
-        y = most_;                                                                                 \
-    } while (0)
-    MLY_SORT(a, b);
-    MLY_SORT(d, e);
-    MLY_SORT(c, e);
-    MLY_SORT(c, d);
-    MLY_SORT(a, d);
-    MLY_SORT(a, c);
-    MLY_SORT(b, e);
-    MLY_SORT(b, d);
-    MLY_SORT(b, c);
-#undef MLY_SORT
+    sort_two(&a, &b);
+    sort_two(&d, &e);
+    sort_two(&c, &e);
+    sort_two(&c, &d);
+    sort_two(&a, &d);
+    sort_two(&a, &c);
+    sort_two(&b, &e);
+    sort_two(&b, &d);
+    sort_two(&b, &c);
     cost->middle_ns = c;
     cost->spread_ns = d - b;
 }

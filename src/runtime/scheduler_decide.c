@@ -105,7 +105,7 @@ static struct mly_schedule_task *look_at_next(const mly_scheduler *s, struct mly
     return NULL;
 }
 
-static void rewind(mly_scheduler *s)
+static void start_over(mly_scheduler *s)
 {
     for (uint32_t i = 0; i < s->group_count; i++) {
         struct mly__group *g = s->groups[i];
@@ -487,7 +487,7 @@ static bool decide_earliest(mly_scheduler *s, struct mly_schedule_task **task, u
     if (!may_decide(s))
         return false;
     if (!alone)
-        rewind(s);
+        start_over(s);
     const uint64_t related = alone ? find_related(s, g) : 0;
     struct mly_schedule_task *t = alone ? g->lanes[0].first : NULL;
     s->decisions++;
@@ -582,7 +582,7 @@ static bool decide_first_idle(mly_scheduler *s, struct mly_schedule_task **task,
                               uint32_t *processor)
 {
     struct mly__group *g;
-    rewind(s);
+    start_over(s);
     while ((g = least_served(s))) {
         if (decide_in_group(s, g, task, processor)) {
             assign(s, g, *task, *processor);

@@ -189,7 +189,7 @@ enum mly_status mly_npz_parse(const char *name, const void *bytes, size_t length
     if (length == 0) /* which libzip would take for an archive without entries */
         return mly_error_set(err, MLY_E_FORMAT, "%s: empty, no archive", name);
     enum mly_status status = open_archive(&a, bytes, length);
-    if (status != MLY_OK)
+    if (!a.zip)
         return status;
     zip_int64_t count = zip_get_num_entries(a.zip, 0);
     if (count < 0 || (zip_uint64_t)count > a.limits.max_entries)
