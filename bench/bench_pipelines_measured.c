@@ -11,7 +11,8 @@
  * with both groups at work; one batch at a time leaves one idle.)
  *
  * Printed: medians over the rounds, measured on this box's cores; what was predicted from times of nodes
- * (whole models: as measured), with the error; and again with the plan's segments measured, both groups at work.
+ * (whole models: as measured), with the error; and again with the plan's segments measured, at the pace of their
+ * pipeline.
  */
 #include <math.h>
 #include <stdio.h>
