@@ -28,8 +28,8 @@
 #include "plan/plan.h"
 #include "profile/candidates.h"
 #include "profile/profile.h"
+#include "real_models.h"
 #include "runtime/measure.h"
-#include "tensorio/raw.h"
 
 enum { ROUNDS = 5, GROUPS = 2, BATCH = 1 };
 
@@ -50,8 +50,7 @@ struct trial {
     mly_model *model;
     const mly_machine *machine;
     mly_cost_table *costs;
-    struct mly_tensor *inputs; /* [input_count] and an empty one */
-    size_t input_count;
+    struct bench_inputs inputs;
     struct way ways[WAYS];
     double budget_s, slice_ns;
 };
@@ -61,23 +60,6 @@ struct tally {
 };
 
 /* --- making ready --- */
-
-static enum mly_status make_inputs(struct trial *t, struct mly_error *err)
-{
-    t->input_count = mly_model_input_count(t->model);
-    t->inputs = mly_alloc_array(t->input_count + 1, sizeof *t->inputs);
-    enum mly_status status =
-        t->inputs ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-    for (size_t i = 0; status == MLY_OK && i < t->input_count; i++) {
-        const struct mly_port *port = mly_model_input(t->model, i);
-        struct mly_shape shape = port->shape;
-        for (int32_t d = 0; d < shape.rank; d++)
-            if (shape.dims[d] < 0)
-                shape.dims[d] = d == 0 ? BATCH : 1;
-        status = mly_tensor_random(port->dtype, &shape, i + 1, &t->inputs[i], err);
-    }
-    return status;
-}
 
 static enum mly_status open_costs(struct trial *t, struct mly_error *err)
 {
@@ -156,30 +138,17 @@ static void close_trial(struct trial *t)
         mly_plan_destroy(t->ways[i].plan);
     }
     mly_cost_table_destroy(t->costs);
-    for (size_t i = 0; t->inputs && i < t->input_count; i++)
-        mly_tensor_fini(&t->inputs[i]);
-    mly_free(t->inputs);
+    bench_inputs_free(&t->inputs);
     mly_model_destroy(t->model);
 }
 
 /* --- measuring --- */
 
-static enum mly_status give(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
-                            struct mly_error *err)
-{
-    const struct trial *t = user;
-    (void)index;
-    (void)lane;
-    (void)err;
-    memcpy(inputs, t->inputs, t->input_count * sizeof *inputs);
-    return MLY_OK;
-}
-
 static enum mly_status measure(struct trial *t, struct way *way, int round, struct mly_error *err)
 {
     struct mly_measure_result result;
-    struct mly_measure_options options = {.inputs = give,
-                                          .user = t,
+    struct mly_measure_options options = {.inputs = bench_inputs_give,
+                                          .user = &t->inputs,
                                           .duration_ns = (int64_t)(t->slice_ns / 2),
                                           .warm_up = 2 * way->plan->in_flight,
                                           .in_flight = way->plan->in_flight};
@@ -233,10 +202,9 @@ static enum mly_status try_model(const char *path, const mly_machine *machine, d
                                  double budget, struct tally *tally, struct mly_error *err)
 {
     struct trial t = {.machine = machine, .budget_s = budget, .slice_ns = seconds * 1e9 / ROUNDS};
-    const char *slash = strrchr(path, '/');
     enum mly_status status = mly_model_load(path, NULL, &t.model, err);
     if (status == MLY_OK)
-        status = make_inputs(&t, err);
+        status = bench_inputs_make(t.model, BATCH, &t.inputs, err);
     if (status == MLY_OK)
         status = make_plans(&t, err);
     if (status == MLY_OK)
@@ -246,7 +214,7 @@ static enum mly_status try_model(const char *path, const mly_machine *machine, d
             if (t.ways[i].plan)
                 status = measure(&t, &t.ways[i], round, err);
     for (int i = 0; i < WAYS && status == MLY_OK; i++)
-        report(slash ? slash + 1 : path, &t.ways[i], planners[i], tally);
+        report(bench_base_name(path), &t.ways[i], planners[i], tally);
     close_trial(&t);
     return status;
 }
@@ -258,18 +226,9 @@ int main(int argc, char **argv)
     struct tally tally = {0};
     mly_machine *machine = NULL;
     char now[MLY_UTC_TEXT_BYTES];
-    int first = 1;
-    for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
-        double *value = strcmp(argv[first], "--seconds") == 0  ? &seconds
-                        : strcmp(argv[first], "--budget") == 0 ? &budget
-                                                               : NULL;
-        if (!value || (*value = strtod(argv[first + 1], NULL)) <= 0)
-            break;
-    }
-    if (first >= argc || strncmp(argv[first], "--", 2) == 0) {
-        fprintf(stderr, "usage: bench_pipelines_measured [--seconds S] [--budget S] MODEL...\n");
+    const int first = bench_arguments(argc, argv, &seconds, &budget);
+    if (!first)
         return 2;
-    }
     if (mly_machine_create(NULL, &machine, &err) != MLY_OK) {
         fprintf(stderr, "bench_pipelines_measured: %s\n", err.message);
         return 1;
@@ -287,7 +246,7 @@ int main(int argc, char **argv)
            "segments", "error");
     for (int i = first; i < argc; i++) {
         if (try_model(argv[i], machine, seconds, budget, &tally, &err) != MLY_OK) {
-            printf("%-14.14s failed: %s\n", argv[i], err.message);
+            printf("%-14.14s failed: %s\n", bench_base_name(argv[i]), err.message);
             tally.failed++;
         }
     }

@@ -1,7 +1,7 @@
 /*
  * Is the plan never worse than the obvious one, and does its prediction come true?
  *
- *   bench_plan [--seconds S] MODEL…
+ *   bench_plan [--seconds S] [--budget S] MODEL…
  *
  * Per model: motley measures and decides (nothing stored is used). Then the decision and every
  * configuration tried by hand run in interleaved rounds through the same engine: the runtime's
@@ -25,10 +25,9 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "plan/plan.h"
-#include "profile/crew.h"
 #include "profile/profile.h"
+#include "real_models.h"
 #include "runtime/measure.h"
-#include "tensorio/raw.h"
 
 enum {
     ROUNDS = 11,
@@ -41,7 +40,7 @@ struct contender {
     uint32_t batch;
     mly_plan *plan;
     mly_engine *engine;
-    struct mly_tensor *inputs;
+    struct bench_inputs inputs;
     double rounds[ROUNDS];
     double throughput; /* median of the rounds */
     double batch_ns;   /* median execution of one batch in the last round */
@@ -53,36 +52,9 @@ struct trial {
     const mly_machine *machine;
     struct contender contenders[HAND_MAX]; /* the first is motley's */
     size_t count;
-    struct mly_segment whole;
-    struct crew loop; /* what the first was predicted by */
+    struct bench_loop loop; /* what the first was predicted by */
     double loop_rounds[ROUNDS];
 };
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static enum mly_status make_inputs(const mly_model *model, uint32_t batch, struct mly_tensor **out,
-                                   struct mly_error *err)
-{
-    size_t count = mly_model_input_count(model);
-    struct mly_tensor *inputs =
-        mly_alloc_array(count + 1, sizeof *inputs); /* one more, empty, ends the list */
-    enum mly_status status =
-        inputs ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-    for (size_t i = 0; status == MLY_OK && i < count; i++) {
-        const struct mly_port *port = mly_model_input(model, i);
-        struct mly_shape shape = port->shape;
-        for (int32_t d = 0; d < shape.rank; d++)
-            if (shape.dims[d] < 0)
-                shape.dims[d] = d == 0 ? batch : 1;
-        status = mly_tensor_random(port->dtype, &shape, i + 1, &inputs[i], err);
-    }
-    *out = inputs;
-    return status;
-}
 
 /* A plan for just this configuration: the planner is given a table in which nothing else exists. */
 static enum mly_status plan_of(const struct trial *trial, const struct mly_cost_config *config,
@@ -122,7 +94,8 @@ static enum mly_status add(struct trial *trial, const char *label, mly_plan *pla
     *contender = (struct contender){.batch = batch, .plan = plan, .by_hand = trial->count > 1};
     snprintf(contender->label, sizeof contender->label, "%s", label);
     enum mly_status status = mly_engine_create(trial->model, plan, NULL, &contender->engine, err);
-    return status == MLY_OK ? make_inputs(trial->model, batch, &contender->inputs, err) : status;
+    return status == MLY_OK ? bench_inputs_make(trial->model, batch, &contender->inputs, err)
+                            : status;
 }
 
 /* Does motley's plan do just what this one does? Then it is one contender, not two. */
@@ -174,45 +147,6 @@ static enum mly_status add_by_hand(struct trial *trial, uint32_t batch, struct m
     return MLY_OK;
 }
 
-static enum mly_status give(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
-                            struct mly_error *err)
-{
-    const struct contender *contender = user;
-    (void)index;
-    (void)lane;
-    (void)err;
-    for (size_t i = 0; contender->inputs[i].dtype != MLY_DTYPE_UNDEFINED; i++)
-        inputs[i] = contender->inputs[i];
-    return MLY_OK;
-}
-
-static enum mly_status open_loop(struct trial *trial, struct mly_error *err)
-{
-    const mly_plan *plan = trial->contenders[0].plan;
-    const struct mly_plan_processor *processor = &plan->processors[0];
-    struct mly_cost_config config = {.groups = plan->processor_count,
-                                     .threads = processor->threads,
-                                     .spin = processor->spin,
-                                     .runtime_defaults = processor->runtime_defaults};
-    snprintf(config.backend, sizeof config.backend, "%s", processor->backend);
-    snprintf(config.processor_kind, sizeof config.processor_kind, "%s", processor->kind);
-    enum mly_status status = mly_segment_whole(trial->model, &trial->whole, err);
-    return status == MLY_OK
-               ? crew_open(trial->model, &trial->whole, trial->machine, &config, &trial->loop, err)
-               : status;
-}
-
-static enum mly_status run_loop(struct trial *trial, int round, int64_t slice,
-                                struct mly_error *err)
-{
-    const struct contender *ours = &trial->contenders[0];
-    struct samples times = {0};
-    enum mly_status status = crew_round(&trial->loop, ours->inputs, ours->batch, slice, NULL,
-                                        &trial->loop_rounds[round], &times, err);
-    samples_fini(&times);
-    return status;
-}
-
 static enum mly_status race(struct trial *trial, double seconds, struct mly_error *err)
 {
     int64_t slice = (int64_t)(seconds * 1e9 / ROUNDS / (double)(trial->count + 1));
@@ -222,8 +156,8 @@ static enum mly_status race(struct trial *trial, double seconds, struct mly_erro
             struct contender *contender = &trial->contenders[(k + (size_t)round) % trial->count];
             struct mly_measure_result result;
             uint32_t in_flight = contender->plan->in_flight;
-            struct mly_measure_options options = {.inputs = give,
-                                                  .user = contender,
+            struct mly_measure_options options = {.inputs = bench_inputs_give,
+                                                  .user = &contender->inputs,
                                                   .duration_ns = slice,
                                                   .warm_up = in_flight,
                                                   .in_flight = in_flight};
@@ -237,8 +171,9 @@ static enum mly_status race(struct trial *trial, double seconds, struct mly_erro
                 result.steady_per_s > 0 ? result.steady_per_s : result.throughput_per_s;
         }
         double own = trial->contenders[0].batch_ns * SLICE_BATCHES;
-        enum mly_status status =
-            run_loop(trial, round, own > (double)slice ? (int64_t)own : slice, err);
+        enum mly_status status = bench_loop_run(
+            &trial->loop, &trial->contenders[0].inputs, trial->contenders[0].batch,
+            own > (double)slice ? (int64_t)own : slice, &trial->loop_rounds[round], err);
         if (status != MLY_OK)
             return status;
     }
@@ -309,8 +244,9 @@ static void report(const char *path, const struct trial *trial, struct tally *ta
     double ratio = ratio_of(ours, best);
     char *line = mly_plan_describe(ours->plan);
     printf("%-28.28s %9.4g %9.4g %+6.1f%% %+6.1f%% %+6.1f%%  %-24.24s %9.4g %6.3f %6.2fx  %s\n",
-           base_name(path), predicted, ours->throughput, error * 100, drift * 100, error_now * 100,
-           best->label, best->throughput, ratio, ratio_of(ours, defaults), line ? line : "");
+           bench_base_name(path), predicted, ours->throughput, error * 100, drift * 100,
+           error_now * 100, best->label, best->throughput, ratio, ratio_of(ours, defaults),
+           line ? line : "");
     fflush(stdout);
     mly_free(line);
     tally->models++;
@@ -322,11 +258,11 @@ static void report(const char *path, const struct trial *trial, struct tally *ta
 }
 
 static enum mly_status try_model(const char *path, const mly_machine *machine, double seconds,
-                                 struct tally *tally, struct mly_error *err)
+                                 double budget, struct tally *tally, struct mly_error *err)
 {
     struct trial trial = {.machine = machine};
     mly_plan *plan = NULL;
-    struct mly_decide_options decide = {.again = true, .budget_ns = 20000000000};
+    struct mly_decide_options decide = {.again = true, .budget_ns = (int64_t)(budget * 1e9)};
     enum mly_status status = mly_model_load(path, NULL, &trial.model, err);
     if (status == MLY_OK)
         status = mly_decide(trial.model, machine, &decide, &plan, err);
@@ -340,7 +276,7 @@ static enum mly_status try_model(const char *path, const mly_machine *machine, d
     if (status == MLY_OK && mly_plan_batch(plan) != one)
         status = add_by_hand(&trial, mly_plan_batch(plan), err);
     if (status == MLY_OK)
-        status = open_loop(&trial, err);
+        status = bench_loop_open(trial.model, machine, plan, &trial.loop, err);
     if (status == MLY_OK)
         status = race(&trial, seconds, err);
     if (status == MLY_OK)
@@ -349,32 +285,24 @@ static enum mly_status try_model(const char *path, const mly_machine *machine, d
         struct contender *contender = &trial.contenders[i];
         mly_engine_destroy(contender->engine);
         mly_plan_destroy(contender->plan);
-        for (size_t j = 0; contender->inputs && j < mly_model_input_count(trial.model); j++)
-            mly_tensor_fini(&contender->inputs[j]);
-        mly_free(contender->inputs);
+        bench_inputs_free(&contender->inputs);
     }
-    crew_close(&trial.loop);
-    mly_segment_fini(&trial.whole);
+    bench_loop_close(&trial.loop);
     mly_model_destroy(trial.model);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    double seconds = 20;
+    double seconds = 20, budget = 20;
     struct mly_error err = {0};
     mly_machine *machine = NULL;
     struct tally tally = {.worst_ratio = 1e9};
-    int first = 1, failed = 0;
+    int failed = 0;
     char now[MLY_UTC_TEXT_BYTES];
-    if (argc > 2 && strcmp(argv[1], "--seconds") == 0) {
-        seconds = strtod(argv[2], NULL);
-        first = 3;
-    }
-    if (first >= argc || seconds <= 0) {
-        fprintf(stderr, "usage: bench_plan [--seconds S] MODEL...\n");
+    const int first = bench_arguments(argc, argv, &seconds, &budget);
+    if (!first)
         return 2;
-    }
     if (mly_machine_create(NULL, &machine, &err) != MLY_OK) {
         fprintf(stderr, "bench_plan: %s\n", err.message);
         return 1;
@@ -387,8 +315,8 @@ int main(int argc, char **argv)
            "error", "drift", "without", "best by hand", "measured", "ratio", "default",
            "motley's plan");
     for (int i = first; i < argc; i++) {
-        if (try_model(argv[i], machine, seconds, &tally, &err) != MLY_OK) {
-            printf("%-28.28s failed: %s\n", base_name(argv[i]), err.message);
+        if (try_model(argv[i], machine, seconds, budget, &tally, &err) != MLY_OK) {
+            printf("%-28.28s failed: %s\n", bench_base_name(argv[i]), err.message);
             failed++;
         }
     }

@@ -27,12 +27,11 @@
 #include "base/clock.h"
 #include "base/stats.h"
 #include "plan/plan.h"
-#include "profile/crew.h"
 #include "profile/profile.h"
+#include "real_models.h"
 #include "runtime/measure.h"
 #include "runtime/measure_open.h"
 #include "runtime/virtual.h"
-#include "tensorio/raw.h"
 
 enum { LOADS = 4, ROUNDS = 5 };
 
@@ -51,11 +50,9 @@ struct trial {
     struct mly_flow flow;
     struct mly_virtual_cost *virtual_costs, *drifted_costs;
     size_t cost_count;
-    struct mly_tensor *inputs; /* [input_count] and an empty one */
-    size_t input_count;
-    struct mly_segment whole;
-    struct crew loop;  /* what the costs were measured with */
-    double loop_per_s; /* then, in samples */
+    struct bench_inputs inputs;
+    struct bench_loop loop; /* what the costs were measured with */
+    double loop_per_s;      /* then, in samples */
     double slice_ns;
 };
 
@@ -68,30 +65,7 @@ struct tally {
     int rows, throughput, p50, p99, throughput_now, p50_now, p99_now, failed;
 };
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* --- making ready --- */
-
-static enum mly_status make_inputs(struct trial *t, struct mly_error *err)
-{
-    t->input_count = mly_model_input_count(t->model);
-    t->inputs = mly_alloc_array(t->input_count + 1, sizeof *t->inputs);
-    enum mly_status status =
-        t->inputs ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-    for (size_t i = 0; status == MLY_OK && i < t->input_count; i++) {
-        const struct mly_port *port = mly_model_input(t->model, i);
-        struct mly_shape shape = port->shape;
-        for (int32_t d = 0; d < shape.rank; d++)
-            if (shape.dims[d] < 0)
-                shape.dims[d] = d == 0 ? t->plan->batch : 1;
-        status = mly_tensor_random(port->dtype, &shape, i + 1, &t->inputs[i], err);
-    }
-    return status;
-}
 
 static enum mly_status open_costs(struct trial *t, struct mly_error *err)
 {
@@ -112,21 +86,6 @@ static enum mly_status open_costs(struct trial *t, struct mly_error *err)
     return status;
 }
 
-static enum mly_status open_loop(struct trial *t, struct mly_error *err)
-{
-    const struct mly_plan_processor *processor = &t->plan->processors[0];
-    struct mly_cost_config config = {.groups = t->plan->processor_count,
-                                     .threads = processor->threads,
-                                     .spin = processor->spin,
-                                     .runtime_defaults = processor->runtime_defaults};
-    snprintf(config.backend, sizeof config.backend, "%s", processor->backend);
-    snprintf(config.processor_kind, sizeof config.processor_kind, "%s", processor->kind);
-    t->loop_per_s = mly_plan_throughput_per_s(t->plan);
-    enum mly_status status = mly_segment_whole(t->model, &t->whole, err);
-    return status == MLY_OK ? crew_open(t->model, &t->whole, t->machine, &config, &t->loop, err)
-                            : status;
-}
-
 static enum mly_status open_trial(struct trial *t, const char *path, double budget,
                                   struct mly_error *err)
 {
@@ -141,44 +100,32 @@ static enum mly_status open_trial(struct trial *t, const char *path, double budg
     if (status == MLY_OK)
         status = mly_engine_create(t->model, t->plan, NULL, &t->engine, err);
     if (status == MLY_OK)
-        status = open_loop(t, err);
-    return status == MLY_OK ? make_inputs(t, err) : status;
+        status = bench_loop_open(t->model, t->machine, t->plan, &t->loop, err);
+    if (status == MLY_OK)
+        t->loop_per_s = mly_plan_throughput_per_s(t->plan);
+    return status == MLY_OK ? bench_inputs_make(t->model, t->plan->batch, &t->inputs, err) : status;
 }
 
 static void close_trial(struct trial *t)
 {
-    crew_close(&t->loop);
-    mly_segment_fini(&t->whole);
+    bench_loop_close(&t->loop);
     mly_engine_destroy(t->engine);
     mly_flow_fini(&t->flow);
     mly_free(t->virtual_costs);
     mly_free(t->drifted_costs);
     mly_cost_table_destroy(t->costs);
     mly_plan_destroy(t->plan);
-    for (size_t i = 0; t->inputs && i < t->input_count; i++)
-        mly_tensor_fini(&t->inputs[i]);
-    mly_free(t->inputs);
+    bench_inputs_free(&t->inputs);
     mly_model_destroy(t->model);
 }
 
 /* --- both sides --- */
 
-static enum mly_status give(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
-                            struct mly_error *err)
-{
-    const struct trial *t = user;
-    (void)index;
-    (void)lane;
-    (void)err;
-    memcpy(inputs, t->inputs, t->input_count * sizeof *inputs);
-    return MLY_OK;
-}
-
 static enum mly_status measure_closed(struct trial *t, struct outcome *out, struct mly_error *err)
 {
     struct mly_measure_result result;
-    const struct mly_measure_options options = {.inputs = give,
-                                                .user = t,
+    const struct mly_measure_options options = {.inputs = bench_inputs_give,
+                                                .user = &t->inputs,
                                                 .duration_ns = (int64_t)t->slice_ns,
                                                 .warm_up = 2 * t->plan->in_flight,
                                                 .in_flight = t->plan->in_flight};
@@ -195,8 +142,8 @@ static enum mly_status measure_open(struct trial *t, const struct mly_arrivals *
                                     uint64_t seed, struct outcome *out, struct mly_error *err)
 {
     struct mly_measure_open_result result;
-    const struct mly_measure_open_options options = {.inputs = t->inputs,
-                                                     .input_count = t->input_count,
+    const struct mly_measure_open_options options = {.inputs = t->inputs.items,
+                                                     .input_count = t->inputs.count,
                                                      .arrivals = arrivals,
                                                      .seed = seed,
                                                      .duration_ns = (int64_t)t->slice_ns};
@@ -235,11 +182,9 @@ static enum mly_status predict(struct trial *t, const struct mly_virtual_cost *c
 /* The costs as they are now, by the loop that they were measured with. */
 static enum mly_status follow_drift(struct trial *t, struct mly_error *err)
 {
-    struct samples times = {0};
     double now_per_s = 0;
-    enum mly_status status = crew_round(&t->loop, t->inputs, t->plan->batch,
-                                        (int64_t)(t->slice_ns / 2), NULL, &now_per_s, &times, err);
-    samples_fini(&times);
+    enum mly_status status = bench_loop_run(&t->loop, &t->inputs, t->plan->batch,
+                                            (int64_t)(t->slice_ns / 2), &now_per_s, err);
     const double slower = now_per_s > 0 ? t->loop_per_s / now_per_s : 1;
     for (size_t i = 0; i < t->cost_count; i++) {
         t->drifted_costs[i] = t->virtual_costs[i];
@@ -337,7 +282,7 @@ static enum mly_status try_model(const char *path, const mly_machine *machine, d
     if (status == MLY_OK) {
         char *line = mly_plan_describe(t.plan);
         for (int i = 0; i < LOADS; i++)
-            report(base_name(path), shares[i], &t, &loads[i], tally);
+            report(bench_base_name(path), shares[i], &t, &loads[i], tally);
         printf("  %s\n", line ? line : "");
         mly_free(line);
     }
@@ -352,18 +297,9 @@ int main(int argc, char **argv)
     struct tally tally = {0};
     mly_machine *machine = NULL;
     char now[MLY_UTC_TEXT_BYTES];
-    int first = 1;
-    for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
-        double *value = strcmp(argv[first], "--seconds") == 0  ? &seconds
-                        : strcmp(argv[first], "--budget") == 0 ? &budget
-                                                               : NULL;
-        if (!value || (*value = strtod(argv[first + 1], NULL)) <= 0)
-            break;
-    }
-    if (first >= argc || strncmp(argv[first], "--", 2) == 0) {
-        fprintf(stderr, "usage: bench_prediction [--seconds S] [--budget S] MODEL...\n");
+    const int first = bench_arguments(argc, argv, &seconds, &budget);
+    if (!first)
         return 2;
-    }
     if (mly_machine_create(NULL, &machine, &err) != MLY_OK) {
         fprintf(stderr, "bench_prediction: %s\n", err.message);
         return 1;
@@ -378,7 +314,7 @@ int main(int argc, char **argv)
            "p99 pred.", "measured", "error", "now");
     for (int i = first; i < argc; i++) {
         if (try_model(argv[i], machine, seconds, budget, &tally, &err) != MLY_OK) {
-            printf("%-24.24s failed: %s\n", base_name(argv[i]), err.message);
+            printf("%-24.24s failed: %s\n", bench_base_name(argv[i]), err.message);
             tally.failed++;
         }
     }
