@@ -203,32 +203,26 @@ static void a_first_task_takes_longer(void **state)
     close_sim();
 }
 
+/* Tasks of 1 ms, and half as much again after a rest of 2 ms. */
+static void open_restful(const char *arrivals)
+{
+    open_sim("1", 1, whole, 1, arrivals);
+    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
+    sim.costs[0].rested = 1.5;
+    sim.costs[0].rest_ns = 2 * MS;
+    sim.options.count = 1000;
+}
+
 static void a_rest_makes_the_next_task_longer(void **state)
 {
     (void)state;
-    open_sim("1", 1, whole, 1, "constant:100");
-    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
-    sim.costs[0].rested = 1.5;
-    sim.costs[0].rest_ns = 2 * MS;
-    sim.options.count = 1000;
+    open_restful("constant:100");
     expect_near(run()->latency.p50_ns, 1.5 * MS, 0.005);
     close_sim();
-
-    /* A shorter rest, in proportion: t = 1 + 0.5 (2 - t) / 2. */
-    open_sim("1", 1, whole, 1, "constant:500");
-    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
-    sim.costs[0].rested = 1.5;
-    sim.costs[0].rest_ns = 2 * MS;
-    sim.options.count = 1000;
+    open_restful("constant:500"); /* a shorter rest, in proportion: t = 1 + 0.5 (2 - t) / 2 */
     expect_near(run()->latency.p50_ns, 1.2 * MS, 0.005);
     close_sim();
-
-    /* None at all, and not known. */
-    open_sim("1", 1, whole, 1, "closed:2");
-    set_cost(0, 0, 1, MLY_VIRTUAL_EXACT);
-    sim.costs[0].rested = 1.5;
-    sim.costs[0].rest_ns = 2 * MS;
-    sim.options.count = 1000;
+    open_restful("closed:2"); /* none at all, and not known */
     expect_near(run()->throughput_per_s, 1000, 0.002);
     sim.costs[0].rested = 0;
     expect_near(run()->throughput_per_s, 1000, 1e-9);
