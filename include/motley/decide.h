@@ -26,7 +26,7 @@ struct mly_decide_options {
     const struct mly_processor_list *processors;
     bool no_replicas;  /* of pipelines: every segment on one processor */
     int64_t budget_ns; /* time that measuring may take; 0: 40 s */
-    bool again;        /* measure anew even if measurements are stored */
+    bool again;        /* measure anew, and forget what is stored */
     /*
      * Sizes of symbolic dimensions other than the batch: array and names are borrowed for the call.
      * Those that get none count as 1 while measuring, and a remark names them.

@@ -211,6 +211,12 @@ static int run_bench(const struct cli_common *common, const void *values, char *
     return common->json ? exit_status : cli_finish_output();
 }
 
+static const char *experiment_at(size_t index)
+{
+    const struct mly_experiment *experiment = mly_experiment_at(index);
+    return experiment ? experiment->name : NULL;
+}
+
 const struct cli_command cli_command_bench = {
     .name = "bench",
     .operands = "[EXPERIMENT...]",
@@ -225,5 +231,6 @@ const struct cli_command cli_command_bench = {
     .option_count = sizeof bench_options / sizeof bench_options[0],
     .values_bytes = sizeof(struct bench_values),
     .max_operands = 64,
+    .operand_at = experiment_at,
     .run = run_bench,
 };

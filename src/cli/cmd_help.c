@@ -51,6 +51,12 @@ static int run_help(const struct cli_common *common, const void *values, char **
     return cli_usage(&err);
 }
 
+static const char *command_at(size_t index)
+{
+    const struct cli_command *command = cli_command_at(index);
+    return command ? command->name : NULL;
+}
+
 const struct cli_command cli_command_help = {
     .name = "help",
     .operands = "[COMMAND]",
@@ -63,5 +69,6 @@ const struct cli_command cli_command_help = {
     .option_count = sizeof help_options / sizeof help_options[0],
     .values_bytes = sizeof(struct help_values),
     .max_operands = 1,
+    .operand_at = command_at,
     .run = run_help,
 };

@@ -78,7 +78,7 @@ static const struct cli_option plan_options[] = {
      offsetof(struct plan_values, explain), 0, 0},
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
      NULL, offsetof(struct plan_values, budget_ns), 0, 0},
-    {"again", 0, CLI_FLAG, NULL, "Measure anew what is stored already.", NULL,
+    {"again", 0, CLI_FLAG, NULL, "Measure anew; what is stored is forgotten then.", NULL,
      offsetof(struct plan_values, again), 0, 0},
     {"costs", 0, CLI_FILE, "FILE", "Plan from this cost table instead of measuring.", NULL,
      offsetof(struct plan_values, costs), 0, 0},

@@ -28,7 +28,7 @@ static const struct cli_option profile_options[] = {
     CLI_OPTION_DIM(offsetof(struct profile_values, dims)),
     {"budget", 0, CLI_SECONDS, "SECONDS", "Time that all measuring may take (default 40).", NULL,
      offsetof(struct profile_values, budget_ns), 0, 0},
-    {"again", 0, CLI_FLAG, NULL, "Measure anew what is stored already.", NULL,
+    {"again", 0, CLI_FLAG, NULL, "Measure anew; what is stored is forgotten then.", NULL,
      offsetof(struct profile_values, again), 0, 0},
     {"nodes", 'n', CLI_FLAG, NULL, "List the time of every node.", NULL,
      offsetof(struct profile_values, nodes), 0, 0},

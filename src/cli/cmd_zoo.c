@@ -141,6 +141,15 @@ static int run_zoo(const struct cli_common *common, const void *values, char **o
     return given->table ? list_numbers() : list_text();
 }
 
+/* One network of a family is named by its number, which completion does not know. */
+static const char *network_at(size_t index)
+{
+    for (size_t i = 0; i < mly_zoo_count(); i++)
+        if (!mly_zoo_entry(i)->is_family && index-- == 0)
+            return mly_zoo_entry(i)->name;
+    return NULL;
+}
+
 const struct cli_command cli_command_zoo = {
     .name = "zoo",
     .operands = "[NAME]",
@@ -153,5 +162,6 @@ const struct cli_command cli_command_zoo = {
     .option_count = sizeof zoo_options / sizeof zoo_options[0],
     .values_bytes = sizeof(struct zoo_values),
     .max_operands = 1,
+    .operand_at = network_at,
     .run = run_zoo,
 };

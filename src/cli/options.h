@@ -54,6 +54,8 @@ struct cli_command {
     size_t option_count;
     size_t values_bytes; /* size of the struct that the options fill, zeroed before */
     size_t min_operands, max_operands;
+    /* Names that operands are chosen from, for completion; NULL past the end. No function: files. */
+    const char *(*operand_at)(size_t index);
     /* Returns the exit status. values points to the filled struct. */
     int (*run)(const struct cli_common *common, const void *values, char **operands,
                size_t operand_count);

@@ -237,16 +237,30 @@ enum mly_status mly_cost_table_create(const struct mly_cost_identity *identity,
     return MLY_OK;
 }
 
-void mly_cost_table_destroy(mly_cost_table *table)
+static void free_records(mly_cost_table *table)
 {
-    if (!table)
-        return;
     for (size_t i = 0; i < table->count; i++)
         mly_free(table->records[i].id);
     mly_free(table->records);
     mly_free(table->exact);
     mly_free(table->family);
+}
+
+void mly_cost_table_destroy(mly_cost_table *table)
+{
+    if (!table)
+        return;
+    free_records(table);
     mly_free(table);
+}
+
+void mly_cost_table_replace(mly_cost_table *table, mly_cost_table *from)
+{
+    const struct mly_cost_identity identity = table->identity;
+    free_records(table);
+    *table = *from;
+    table->identity = identity;
+    mly_free(from);
 }
 
 const struct mly_cost_identity *mly_cost_table_identity(const mly_cost_table *table)

@@ -6,7 +6,8 @@
  *      because a difference that may be chance is worth neither more sessions nor more latency nor
  *      a spinning core.
  *      What is only estimated (segments whose nodes were measured, not they themselves) counts a tenth
- *      less beside what was measured: so far off such sums may be.
+ *      less beside what was measured: so far off such sums may be. Segments that were measured count a
+ *      little less beside whole models: the two were not measured in the same rounds.
  *   3. The baseline wins only when nothing else ties with it: a plan of ours is never worse than
  *      the obvious one, and where it is as good it is preferred, for it pins its threads and shares
  *      its memory.
@@ -24,6 +25,7 @@
 #define NOISE_MAX 0.02
 
 #define ESTIMATE_ERROR 0.1
+#define DRIFT_ERROR 0.04
 
 /* Turns samples per second into a score below that of any latency. */
 static const double overload_score = 1e-40;
@@ -73,11 +75,17 @@ static int compare_simplicity(const struct mly__alternative *a, const struct mly
     return order ? order : compare_numbers(a->groups, b->groups);
 }
 
-/* For choosing: the score, less what an estimate may be off. */
+double mly__plan_error(const struct mly_prediction *prediction)
+{
+    if (prediction->modelled)
+        return 0;
+    return !prediction->measured ? ESTIMATE_ERROR : prediction->cut ? DRIFT_ERROR : 0;
+}
+
+/* For choosing. */
 static double standing(const struct mly__alternative *a, enum mly_objective objective)
 {
-    const bool estimated = !a->prediction.measured && !a->prediction.modelled;
-    return mly__plan_score(&a->prediction, objective) * (estimated ? 1 - ESTIMATE_ERROR : 1);
+    return mly__plan_score(&a->prediction, objective) * (1 - mly__plan_error(&a->prediction));
 }
 
 int mly__plan_compare(const struct mly__alternative *a, const struct mly__alternative *b,

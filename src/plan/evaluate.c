@@ -344,6 +344,7 @@ static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
             e->idle_w += e->problem->classes[e->class_of[i]].idle_w;
     }
     e->sum.measured = true;
+    e->sum.cut = e->plan->segment_count > 1;
     for (uint32_t i = 0; i < e->plan->segment_count; i++) {
         e->sum.measured = e->sum.measured && e->stages[i].measured;
         energy_j += e->stages[i].energy_j;

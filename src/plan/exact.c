@@ -62,19 +62,15 @@ static enum mly_status search_all(const struct mly__problem *problem, struct pro
     return status;
 }
 
-/* The least value of what was found; infinite for nothing. */
-static enum mly_status least_found(const struct mly__problem *problem, bool sums,
+/* What the search is about, of the best that was found; infinite for nothing. */
+static enum mly_status least_value(const struct mly__problem *problem, bool sums,
                                    const struct mly__found *found, double *out,
                                    struct mly_error *err)
 {
-    enum mly_status status = MLY_OK;
-    *out = INFINITY;
-    for (uint32_t i = 0; !status && i < found->count; i++) {
-        struct mly__layout_value value;
-        status = mly__layout_value(problem, &found->layouts[i], &value, err);
-        if (!status)
-            *out = fmin(*out, mly__stages_value(problem, sums, &value));
-    }
+    struct mly__layout_value least;
+    enum mly_status status = mly__found_least(problem, found, &least, err);
+    if (!status)
+        *out = mly__stages_value(problem, sums, &least);
     return status;
 }
 
@@ -98,7 +94,7 @@ static enum mly_status improve_contracted(const struct mly__problem *problem, st
             return mly_error_set(err, status, "%s", reason.message);
     }
     double best;
-    status = least_found(problem, proof->sums, found, &best, err);
+    status = least_value(problem, proof->sums, found, &best, err);
     if (!status)
         proof->best = fmin(proof->best, best);
     return status;
@@ -119,7 +115,7 @@ static enum mly_status bound_relaxed(const struct mly__problem *problem, struct 
         if (!status)
             status = search_all(relaxed, proof, &found, &reason);
         if (!status)
-            status = least_found(relaxed, proof->sums, &found, &best, &reason);
+            status = least_value(relaxed, proof->sums, &found, &best, &reason);
         if (!status) {
             /* Nothing within the bound of the search: then that is the best of the relaxed problem. */
             proof->bound = fmax(proof->bound, fmin(best, proof->best));
@@ -211,7 +207,7 @@ static enum mly_status prove(const struct mly__problem *problem, bool sums,
         } else {
             const bool all =
                 mly__stages_may_mix(problem) && problem->request->objective != MLY_OBJECTIVE_ENERGY;
-            status = least_found(problem, sums, found, &proof.bound, err);
+            status = least_value(problem, sums, found, &proof.bound, err);
             snprintf(found->note, sizeof found->note,
                      "%s of all %s of %u parts (%u first parts looked at)",
                      all ? "proved: the best" : "the best", kind_of(sums), problem->unit_count,

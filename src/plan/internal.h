@@ -137,6 +137,8 @@ int mly__plan_compare(const struct mly__alternative *a, const struct mly__altern
                       enum mly_objective objective);
 /* The relative difference between two predictions that may be chance. */
 double mly__plan_noise(const struct mly_prediction *a, const struct mly_prediction *b);
+/* By how much less a prediction counts, because it may be off beside what is measured together. */
+double mly__plan_error(const struct mly_prediction *prediction);
 /* Index of the one that wins, or count if none may. */
 size_t mly__plan_choose(const struct mly__alternative *alternatives, size_t count,
                         enum mly_objective objective);

@@ -7,6 +7,8 @@
  *      processors and on all of them are added, because that often is best.
  *   3. They become plans, with predictions; of those that read alike the best is kept, and the winner is
  *      chosen by the rule of choose.c.
+ *   4. Large batches come first. Where a bound says that no plan for a smaller one can win any more, only
+ *      the whole model is looked at there.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,9 @@
 
 /* Tried where all processors are modelled: what no measurement says. */
 static const uint32_t modelled_batches[] = {1, 4, 16, 32};
+
+/* How much less than the best may still win: as a tie; as measured beside an estimate (choose.c). */
+static const double tie_share = 0.02, estimate_share = 0.12;
 
 /* Of so many segments that share processors each is named with its own. */
 static const uint32_t named_parts_max = 6;
@@ -59,6 +64,26 @@ void mly__found_fini(struct mly__found *found)
     for (uint32_t i = 0; i < found->count; i++)
         mly__layout_fini(&found->layouts[i]);
     found->count = 0;
+}
+
+enum mly_status mly__found_least(const struct mly__problem *problem, const struct mly__found *found,
+                                 struct mly__layout_value *least, struct mly_error *err)
+{
+    enum mly_status status = MLY_OK;
+    *least = (struct mly__layout_value){INFINITY, INFINITY, INFINITY, INFINITY, INFINITY, INFINITY};
+    for (uint32_t i = 0; !status && i < found->count; i++) {
+        struct mly__layout_value value;
+        status = mly__layout_value(problem, &found->layouts[i], &value, err);
+        if (status)
+            break;
+        least->bottleneck_ns = fmin(least->bottleneck_ns, value.bottleneck_ns);
+        least->latency_ns = fmin(least->latency_ns, value.latency_ns);
+        least->sum_ns = fmin(least->sum_ns, value.sum_ns);
+        least->energy_j = fmin(least->energy_j, value.energy_j);
+        least->spread_ns = fmin(least->spread_ns, value.spread_ns);
+        least->crossing_bytes = fmin(least->crossing_bytes, value.crossing_bytes);
+    }
+    return status;
 }
 
 enum mly_status mly__found_add_refined(struct mly__found *found, const struct mly__found *from,
@@ -201,22 +226,6 @@ static enum mly_status add_wholes(const struct mly__problem *problem, struct mly
     return status;
 }
 
-/* The shortest bottleneck or latency of what was found; infinite for nothing. */
-static enum mly_status best_found(const struct mly__problem *problem,
-                                  const struct mly__found *found, bool latency, double *out,
-                                  struct mly_error *err)
-{
-    enum mly_status status = MLY_OK;
-    *out = INFINITY;
-    for (uint32_t i = 0; !status && i < found->count; i++) {
-        struct mly__layout_value value;
-        status = mly__layout_value(problem, &found->layouts[i], &value, err);
-        if (!status)
-            *out = fmin(*out, latency ? value.latency_ns : value.bottleneck_ns);
-    }
-    return status;
-}
-
 /*
  * Adds to the note how far the best that was found may be from the best there is, by the planner's own
  * bound where that is better. Gaps that are nothing but rounding are not told.
@@ -226,12 +235,12 @@ static enum mly_status write_gap(const struct mly__problem *problem, struct mly_
 {
     const bool latency = problem->request->objective == MLY_OBJECTIVE_LATENCY;
     struct mly__bounds bounds;
-    double best = INFINITY;
+    struct mly__layout_value least;
     if (!latency && problem->request->objective != MLY_OBJECTIVE_THROUGHPUT)
         return MLY_OK;
     enum mly_status status = mly__problem_bounds(problem, &bounds, err);
     if (!status)
-        status = best_found(problem, found, latency, &best, err);
+        status = mly__found_least(problem, found, &least, err);
     if (status)
         return status;
     if (!latency && found->bottleneck_ns >= bounds.bottleneck_ns && found->note[0])
@@ -240,6 +249,7 @@ static enum mly_status write_gap(const struct mly__problem *problem, struct mly_
         found->bottleneck_ns = bounds.bottleneck_ns;
         snprintf(found->bound_by, sizeof found->bound_by, "%s", bounds.bottleneck_by);
     }
+    const double best = latency ? least.latency_ns : least.bottleneck_ns;
     const double bound = latency ? bounds.latency_ns : found->bottleneck_ns;
     const double gap = best / bound - 1;
     const size_t length = strlen(found->note);
@@ -410,26 +420,51 @@ static void take_bound(const struct mly__problem *problem, const struct mly__fou
     memcpy(options->most_by, found->bound_by, sizeof options->most_by);
 }
 
+static double best_score(const struct options *options, enum mly_objective objective)
+{
+    double best = 0;
+    for (size_t i = 0; i < options->count; i++)
+        best = fmax(best, mly__plan_score(&options->items[i].plan->prediction, objective));
+    return best;
+}
+
+/* 4. Can a plan for this batch size win over what was found for others? */
+static enum mly_status may_win(const struct mly__problem *problem, const struct options *options,
+                               bool *out, struct mly_error *err)
+{
+    const struct mly_plan_request *request = problem->request;
+    struct mly__bounds bounds;
+    *out = true;
+    if (request->objective != MLY_OBJECTIVE_THROUGHPUT || request->ratio_count || !options->count)
+        return MLY_OK;
+    const double enough = best_score(options, request->objective) *
+                          (all_modelled(request) ? 1 - tie_share : 1 - estimate_share);
+    enum mly_status status = mly__problem_bounds(problem, &bounds, err);
+    *out = !status && 1e9 * problem->batch >= enough * bounds.bottleneck_ns;
+    return status;
+}
+
 static enum mly_status solve(const struct mly_plan_request *request, uint32_t batch,
                              const char *planner, mly__find *find, struct options *options,
                              struct mly_error *err)
 {
     struct mly__problem *problem = NULL;
     struct mly__found found = {0};
+    bool searched = false;
     enum mly_status status = mly__problem_create(request, batch, MLY__UNITS_FUSED, &problem, err);
     if (!status)
+        status = may_win(problem, options, &searched, err);
+    if (!status && searched)
         status = find(problem, &found, err);
     if (!status)
         status = add_wholes(problem, &found, err);
     if (!status)
         status = write_gap(problem, &found, err);
-    if (!status)
+    if (!status && searched)
         take_bound(problem, &found, options);
     for (uint32_t i = 0; !status && i < found.count; i++)
         status = add_option(problem, &found.layouts[i], planner, options, err);
-    double best = 0;
-    for (size_t i = 0; i < options->count; i++)
-        best = fmax(best, mly__plan_score(&options->items[i].plan->prediction, request->objective));
+    const double best = best_score(options, request->objective);
     if (!status && best > options->note_score) {
         options->note_score = best;
         memcpy(options->note, found.note, sizeof options->note);
@@ -557,10 +592,10 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
     enum mly_status status = MLY_OK;
     bool whole = true; /* every batch size could be planned */
     choose_batches(request, &batches);
-    for (uint32_t i = 0; !status && i < batches.count; i++) {
+    for (uint32_t i = batches.count; !status && i-- > 0;) {
         status = solve(request, batches.items[i], planner, find, &options, &reason);
         whole = whole && !status;
-        if (mly__plan_may_pass_over(status) && (options.count || i + 1 < batches.count))
+        if (mly__plan_may_pass_over(status) && (options.count || i > 0))
             status = MLY_OK;
     }
     if (!whole)

@@ -1,6 +1,7 @@
 /* Planning problems: making them from a request, making them coarser, freeing them. */
 #include "problem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,24 +85,34 @@ static enum mly_status find_costs(struct mly__problem *problem, struct mly_error
     return status;
 }
 
-/* That no class can compute a unit is told with the reason that each gives. */
+/* Why no class computes the unit: each class's own reason, which names the node. */
+static enum mly_status refuse_unit(const struct mly__problem *problem, uint32_t unit,
+                                   struct mly_error *err)
+{
+    char reasons[400] = "";
+    size_t length = 0;
+    for (uint32_t c = 0; c < problem->class_count && length < sizeof reasons; c++) {
+        struct mly__segment_cost cost;
+        char reason[256] = "";
+        enum mly_status status =
+            mly__problem_cost(problem, c, &unit, 1, &cost, reason, sizeof reason, err);
+        if (status)
+            return status;
+        length += (size_t)snprintf(reasons + length, sizeof reasons - length, "%s%s: %s",
+                                   c ? "; " : "", problem->classes[c].name, reason);
+    }
+    return mly_error_set(err, MLY_E_UNSUPPORTED,
+                         "a part of the model runs on none of the processors: %s", reasons);
+}
+
 static enum mly_status check_computable(const struct mly__problem *problem, struct mly_error *err)
 {
     for (uint32_t u = 0; u < problem->unit_count; u++) {
         bool computable = false;
         for (uint32_t c = 0; c < problem->class_count && !computable; c++)
             computable = isfinite(mly__load_of(problem, c, u)->time_ns);
-        if (computable)
-            continue;
-        struct mly__segment_cost cost;
-        char reason[256] = "";
-        enum mly_status status =
-            mly__problem_cost(problem, 0, &u, 1, &cost, reason, sizeof reason, err);
-        return status ? status
-                      : mly_error_set(err, MLY_E_UNSUPPORTED,
-                                      "node %.100s runs on none of the processors: %s: %s",
-                                      problem->graph->nodes[problem->units[u].nodes[0]].label,
-                                      problem->classes[0].name, reason);
+        if (!computable)
+            return refuse_unit(problem, u, err);
     }
     return MLY_OK;
 }

@@ -323,6 +323,10 @@ enum mly_status mly__found_add_refined(struct mly__found *found, const struct ml
                                        const struct mly__problem *coarse,
                                        const struct mly__problem *problem,
                                        struct mly_error *err) MLY_MUST_CHECK;
+/* The least of each value over all that was found, each of another layout if need be; infinite for nothing. */
+enum mly_status mly__found_least(const struct mly__problem *problem, const struct mly__found *found,
+                                 struct mly__layout_value *least,
+                                 struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Finds layouts for the problem's request (objective, segments_max). MLY_E_LIMIT when the problem is
  * too large for it, MLY_E_UNSUPPORTED when it is not made for it.

@@ -206,6 +206,19 @@ static enum mly_status append_basis(const struct mly_prediction *of,
     return mly_buffer_printf(buffer, of->modelled ? " modelled" : " measured");
 }
 
+/* Why something did not win although its figure is better. */
+static enum mly_status append_error(const mly_plan *plan, const struct mly_prediction *rival,
+                                    const struct mly_prediction *chosen, struct mly_buffer *buffer)
+{
+    const double error = mly__plan_error(rival);
+    if (error <= mly__plan_error(chosen) ||
+        mly__plan_score(rival, plan->objective) <= mly__plan_score(chosen, plan->objective))
+        return MLY_OK;
+    return mly_buffer_printf(buffer, ", but %s and may be off by %.0f %%",
+                             rival->measured ? "measured apart from the others" : "only estimated",
+                             error * 100);
+}
+
 /* "; next is NAME with 58.1 samples/s (-5.1 %)", and what a tie means. */
 static enum mly_status append_rival(const mly_plan *plan, const char *words,
                                     const struct mly_plan_candidate *chosen,
@@ -228,6 +241,8 @@ static enum mly_status append_rival(const mly_plan *plan, const char *words,
     if (!status && is_tie(plan, &rival->prediction, &chosen->prediction))
         status = mly_buffer_printf(buffer, ", within the noise of %.1f %%",
                                    mly__plan_noise(&rival->prediction, &chosen->prediction) * 100);
+    if (!status)
+        status = append_error(plan, &rival->prediction, &chosen->prediction, buffer);
     return status ? status : mly_buffer_printf(buffer, ")");
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "device/thread.h"
 
 enum { STAGE_AHEAD = 2 };
@@ -196,9 +197,18 @@ static enum mly_status run_once(struct member *member, struct mly_tensor *output
     return status;
 }
 
+static void rest(const struct crew *crew, struct mly_random *random)
+{
+    const int64_t ns = (int64_t)(2 * mly_random_uniform(random) * (double)crew->rest_ns);
+    const struct timespec nap = {ns / 1000000000, ns % 1000000000};
+    nanosleep(&nap, NULL);
+}
+
 static enum mly_status run_loop(struct member *member, struct mly_tensor *outputs)
 {
     bool renew = false;
+    struct mly_random random;
+    mly_random_init(&random, member->index + 1);
     int64_t start = mly_now_ns(), now = start;
     do {
         if (is_set(member->stop))
@@ -206,6 +216,8 @@ static enum mly_status run_loop(struct member *member, struct mly_tensor *output
         if (member->gate->stage_runs &&
             !gate_begin_run(member->gate, member->crew->stages[member->index]) && member->runs > 0)
             break;
+        if (member->crew->rest_ns > 0)
+            rest(member->crew, &random);
         int64_t before = mly_now_ns();
         enum mly_status status = run_once(member, outputs, &renew);
         now = mly_now_ns();

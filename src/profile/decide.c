@@ -218,7 +218,8 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
             status = mly_plan_note_times(plan, model, costs, err);
     }
     if (status == MLY_OK) {
-        if (mly_profile_noise_remark(costs, plan->prediction.spread, text, sizeof text))
+        if (!is_all_modelled(options) &&
+            mly_profile_noise_remark(costs, plan->prediction.spread, text, sizeof text))
             profile.remark(text, profile.user);
         *out = plan;
     } else {

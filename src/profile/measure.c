@@ -24,7 +24,7 @@ enum {
 static const int64_t settle_ns = 3000000; /* spinning threads of the crew before go to sleep */
 static const double warm_up_share = 0.3;  /* of the budget */
 static const double first_rounds_share = 0.35;
-static const double rounds_share = 0.95;  /* of the budget; the rest is for (3) */
+static const double rounds_share = 0.9;   /* of the budget; the rest is for (3) */
 static const double still_in_play = 0.88; /* of the best throughput, or of the best batch time */
 static const double noisy_in_play = 0.7;  /* … on a box as noisy as can be */
 static const int64_t slice_max_ns = 700000000;

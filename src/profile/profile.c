@@ -386,18 +386,18 @@ static void fini(struct profiler *p)
     mly_segment_fini(&p->whole);
 }
 
-enum mly_status mly_profile_run(mly_model *model, const mly_machine *machine,
+/* All that the options ask for and the table lacks, or all of it when told to measure again. */
+static enum mly_status run_into(mly_model *model, const mly_machine *machine,
                                 const struct mly_profile_options *options, mly_cost_table *table,
                                 struct mly_error *err)
 {
-    static const struct mly_profile_options defaults = {0};
     struct profiler *p = mly_alloc(sizeof *p);
     char text[MLY_ERROR_MESSAGE_BYTES];
     if (!p)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for measuring");
     p->model = model;
     p->machine = machine;
-    p->options = options ? options : &defaults;
+    p->options = options;
     p->backend = p->options->backend ? p->options->backend : PROFILE_BACKEND;
     p->table = table;
     p->budget_ns = p->options->budget_ns > 0 ? p->options->budget_ns : budget_default_ns;
@@ -413,4 +413,40 @@ enum mly_status mly_profile_run(mly_model *model, const mly_machine *machine,
     fini(p);
     mly_free(p);
     return status;
+}
+
+/*
+ * Measured at another time of the box's day is not comparable (a difference of a few per cent may be the
+ * box's): a whole measurement in place of all that the table held, part of one beside it.
+ */
+static enum mly_status run_again(mly_model *model, const mly_machine *machine,
+                                 const struct mly_profile_options *options, mly_cost_table *table,
+                                 struct mly_error *err)
+{
+    mly_cost_table *fresh = NULL;
+    enum mly_status status = mly_cost_table_create(mly_cost_table_identity(table), &fresh, err);
+    if (status == MLY_OK)
+        status = run_into(model, machine, options, fresh, err);
+    if (status == MLY_OK) {
+        mly_cost_table_replace(table, fresh);
+        return MLY_OK;
+    }
+    const struct mly_cost_entry *entry;
+    struct mly_error why;
+    for (size_t i = 0; fresh && (entry = mly_cost_table_at(fresh, i)); i++)
+        if (mly_cost_table_put(table, entry, &why) != MLY_OK)
+            break; /* no memory: the first failure is the one to tell */
+    mly_cost_table_destroy(fresh);
+    return status;
+}
+
+enum mly_status mly_profile_run(mly_model *model, const mly_machine *machine,
+                                const struct mly_profile_options *options, mly_cost_table *table,
+                                struct mly_error *err)
+{
+    static const struct mly_profile_options defaults = {0};
+    if (!options)
+        options = &defaults;
+    return options->again ? run_again(model, machine, options, table, err)
+                          : run_into(model, machine, options, table, err);
 }

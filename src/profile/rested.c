@@ -1,93 +1,46 @@
 /*
- * How long a run takes on a group that had nothing to do before, while the others have nothing to do
- * either: what a request finds at light load. Caches are then cold and the core asleep (slower), or memory is not
- * shared (faster); only measuring tells.
+ * How long runs take while every group has nothing to do most of the time: what requests find at light
+ * load. Caches are then cold and cores asleep, and other tenants of the box use them (slower), or memory is
+ * not shared (faster); only measuring tells.
  *
  *   1. Cells that may still be chosen, the fastest first, as far as the time that is set aside goes.
- *   2. Of each so many runs, the groups taking turns, each after a rest of twice the run's time, but
- *      not more than MLY_REST_MAX_NS. Their median is kept.
+ *   2. Each group of one runs over and over, resting before each run, each by itself, for twice the run's time in
+ *      the mean but not more than MLY_REST_MAX_NS. The median of all runs is kept.
  */
 #include "rested.h"
 
-#include <pthread.h>
-#include <time.h>
+/* Runs of a group that are enough, and the fewest that say anything. */
+static const double runs_enough = 60, runs_least = 4;
+static const double time_most_ns = 1e9;
 
-#include "base/alloc.h"
-#include "base/clock.h"
-#include "device/thread.h"
-
-enum { RUNS = 8 }; /* and one before that does not count */
-
-struct sitting {
-    struct crew *crew;
-    const struct mly_tensor *inputs;
-    const atomic_bool *stop;
-    int64_t rest_ns;
-    double *times; /* [RUNS] */
-    enum mly_status status;
-    struct mly_error err;
-};
-
-static enum mly_status run_rested(struct sitting *s, uint32_t group, int64_t *ns)
+static double turn_ns(const struct cell *cell)
 {
-    struct crew *crew = s->crew;
-    mly_session *session = crew->sessions[group];
-    const uint32_t count = crew->ops->info(session)->output_count;
-    const struct timespec rest = {s->rest_ns / 1000000000, s->rest_ns % 1000000000};
-    struct mly_tensor *outputs = mly_alloc_array(count + 1, sizeof *outputs);
-    enum mly_status status =
-        outputs ? MLY_OK : mly_error_set(&s->err, MLY_E_NO_MEMORY, "no memory for outputs");
-    if (status == MLY_OK && !crew->config.runtime_defaults)
-        status = mly_thread_pin(crew->groups.items[group].cpus[0], &s->err);
-    if (status == MLY_OK) {
-        nanosleep(&rest, NULL);
-        int64_t before = mly_now_ns();
-        status = crew->ops->run(session, s->inputs, outputs, &s->err);
-        *ns = mly_now_ns() - before;
-    }
-    for (uint32_t i = 0; outputs && i < count; i++)
-        mly_tensor_fini(&outputs[i]);
-    mly_free(outputs);
-    return status;
+    return cell->run_ns + mly_rest_ns(cell->run_ns);
 }
 
-/* (2), on a thread of its own, since it is pinned. */
-static void *sit(void *argument)
+/* How long to measure; less where that is too long, but not too little. */
+static double time_for(const struct cell *cell)
 {
-    struct sitting *s = argument;
-    for (uint32_t i = 0; i <= RUNS && s->status == MLY_OK; i++) {
-        int64_t ns = 0;
-        if (s->stop && atomic_load_explicit(s->stop, memory_order_relaxed))
-            s->status = mly_error_set(&s->err, MLY_E_CANCELLED, "measuring was interrupted");
-        else
-            s->status = run_rested(s, i % s->crew->config.groups, &ns);
-        if (i > 0)
-            s->times[i - 1] = (double)ns;
-    }
-    return NULL;
+    const double most =
+        runs_enough * turn_ns(cell) < time_most_ns ? runs_enough * turn_ns(cell) : time_most_ns;
+    const double least = runs_least * turn_ns(cell);
+    return most > least ? most : least;
 }
 
 static enum mly_status measure(struct profiler *p, struct cell *cell, struct mly_error *err)
 {
-    double times[RUNS] = {0};
-    pthread_t thread;
-    struct sitting s = {.crew = &p->crews[cell->crew].crew,
-                        .inputs = p->inputs[cell->batch],
-                        .stop = p->options->stop,
-                        .rest_ns = (int64_t)mly_rest_ns(cell->run_ns),
-                        .times = times};
-    if (pthread_create(&thread, NULL, sit, &s) != 0)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "a thread could not be started");
-    pthread_join(thread, NULL);
-    if (s.status != MLY_OK)
-        return mly_error_set(err, s.status, "%s", s.err.message);
-    cell->rested_ns = mly_percentile(times, RUNS, 0.5);
-    return MLY_OK;
-}
-
-static double time_needed_ns(const struct cell *cell)
-{
-    return (RUNS + 1) * (cell->run_ns + mly_rest_ns(cell->run_ns));
+    struct crew *crew = &p->crews[cell->crew].crew;
+    struct samples times = {0};
+    double throughput;
+    crew->rest_ns = (int64_t)mly_rest_ns(cell->run_ns);
+    enum mly_status status =
+        crew_round(crew, p->inputs[cell->batch], p->batches[cell->batch], (int64_t)time_for(cell),
+                   p->options->stop, &throughput, &times, err);
+    crew->rest_ns = 0;
+    if (status == MLY_OK)
+        cell->rested_ns = samples_summarise(&times).median;
+    samples_fini(&times);
+    return status;
 }
 
 /* The fastest of those that are left; NULL when none is. */
@@ -110,7 +63,7 @@ enum mly_status profile_rested(struct profiler *p, struct mly_error *err)
     while ((cell = next_cell(p))) { /* 1 */
         struct mly_error why = {0};
         cell->in_play = false;
-        if ((double)profiler_elapsed_ns(p) + time_needed_ns(cell) > (double)p->budget_ns)
+        if ((double)profiler_elapsed_ns(p) + time_for(cell) > (double)p->budget_ns)
             continue;
         profile_config_text(&p->crews[cell->crew].crew.config, p->batches[cell->batch], text);
         enum mly_status status = profiler_report(p, p->fraction, text, err);

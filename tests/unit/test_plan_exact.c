@@ -123,17 +123,13 @@ static double found_ns(const struct mly__problem *problem, mly__find *find, doub
 {
     struct mly__found found = {0};
     struct mly_error err;
-    double best = INFINITY;
+    struct mly__layout_value least;
     expect_ok(find(problem, &found, &err), err);
-    for (uint32_t i = 0; i < found.count; i++) {
-        struct mly__layout_value value;
-        expect_ok(mly__layout_value(problem, &found.layouts[i], &value, &err), err);
-        best = fmin(best, value.bottleneck_ns);
-    }
+    expect_ok(mly__found_least(problem, &found, &least, &err), err);
     if (bound)
         *bound = found.bottleneck_ns;
     mly__found_fini(&found);
-    return best;
+    return least.bottleneck_ns;
 }
 
 static void assert_near(double a, double b)

@@ -271,6 +271,38 @@ static void stopping_keeps_what_was_measured(void **state)
     assert_true(kept_last > 0);
 }
 
+/* A segment that was measured at some other time. */
+static void put_old(mly_cost_table *table)
+{
+    struct mly_error err;
+    struct mly_cost_entry old = *mly_cost_table_at(table, 0);
+    old.scope = MLY_COST_SEGMENT;
+    old.scope_id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    expect_ok(mly_cost_table_put(table, &old, &err), err);
+}
+
+static void measuring_again_forgets_what_was_there_when_it_is_done(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct mly_error err = {0};
+    struct stopper stopper = {.left = 3};
+    bench_open(&bench, tiny_chain(2, 0), NULL);
+    expect_ok(run(&bench, &err), err);
+    put_old(bench.table);
+    const size_t before = mly_cost_table_count(bench.table);
+    bench.options.again = true;
+    bench.options.progress = count_down;
+    bench.options.user = &stopper;
+    assert_int_equal(run(&bench, &err), MLY_E_CANCELLED);
+    assert_int_equal(mly_cost_table_count(bench.table), before);
+    bench.options.progress = NULL;
+    expect_ok(run(&bench, &err), err);
+    assert_int_equal(models_in(bench.table), 2 * configs);
+    assert_int_equal(mly_cost_table_count(bench.table), 2 * configs);
+    bench_close(&bench);
+}
+
 static void *stop_when_held(void *flag)
 {
     counting_wait_held();
@@ -476,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_fixed_batch_is_the_only_one),
         cmocka_unit_test(options_that_make_no_sense_are_refused),
         cmocka_unit_test(stopping_keeps_what_was_measured),
+        cmocka_unit_test(measuring_again_forgets_what_was_there_when_it_is_done),
         cmocka_unit_test(a_run_in_progress_is_cancelled),
         cmocka_unit_test(a_configuration_that_cannot_be_opened_is_named),
         cmocka_unit_test(a_batch_that_fails_is_left_out),

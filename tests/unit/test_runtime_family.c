@@ -11,11 +11,13 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "runtime/native.h"
+#include "runtime/starpu.h"
 
 enum { PLANS_MAX = 3 };
 
 static struct mly_error err;
 static struct mly_flow oracle;
+static const char *executor; /* NULL: native */
 
 static const char *const first[] = {"0>1@0"};
 static const char *const second[] = {"0>1@1"};
@@ -25,7 +27,8 @@ static enum mly_status create(const char *const *const *plans, uint32_t count,
                               const struct mly__family *family, mly_engine **out)
 {
     struct mly_flow flows[PLANS_MAX] = {0};
-    const struct mly_engine_options options = {.ordered = true, .queue_capacity = 64};
+    const struct mly_engine_options options = {
+        .ordered = true, .queue_capacity = 64, .executor = executor};
     enum mly_status status = MLY_OK;
     uint32_t made = 0;
     for (; made < count && status == MLY_OK; made++)
@@ -123,6 +126,7 @@ static void a_batch_size_of_another_plan_is_warmed_too(void **state)
     (void)state;
     static const double max_rates[] = {1, 2}, memory_bytes[] = {0, 0};
     const struct mly__family family = {.max_rates = max_rates, .memory_bytes = memory_bytes};
+    const struct mly_engine_options options = {.executor = executor};
     struct mly_flow flows[2];
     mly_engine *engine = NULL;
     for (int i = 0; i < 2; i++)
@@ -130,7 +134,7 @@ static void a_batch_size_of_another_plan_is_warmed_too(void **state)
     flows[1].ladder[1] = 7;
     flows[1].segments[0].warm_shapes[1].dims[0] = 7;
     expect_ok(
-        mly__engine_create_flows(flows, 2, &family, NULL, MLY_SCHEDULE_EARLIEST, &engine, &err),
+        mly__engine_create_flows(flows, 2, &family, &options, MLY_SCHEDULE_EARLIEST, &engine, &err),
         err);
     assert_int_equal(fake_begun(FAKE_ANY, 0, 0), 3); /* 1, 2 and 7, before anybody uses it */
     mly__variants_await(engine);
@@ -307,5 +311,16 @@ int main(void)
         TEST(every_failing_allocation_leaves_a_plan_out_or_fails_all),
     };
 #undef TEST
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    static const char *const executors[] = {NULL, "starpu:eager"};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof executors / sizeof *executors; i++) {
+        const char *name = executors[i] ? executors[i] : "native";
+        executor = executors[i];
+        if (executor && mly__starpu_probe(NULL, NULL, NULL, &err) != MLY_OK)
+            printf("# %s\nok - %s # SKIP\n", err.message, name);
+        else
+            failed +=
+                _cmocka_run_group_tests(name, tests, sizeof tests / sizeof *tests, NULL, NULL);
+    }
+    return failed;
 }

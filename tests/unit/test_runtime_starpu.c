@@ -230,6 +230,47 @@ static void a_flooded_engine_leaves_the_other_its_share(void **state)
     }
 }
 
+/*
+ * Two engines with enough to do, of unlike weight: until the one that matters is done, the other one gets
+ * next to nothing, whichever came first. (With weights nearer to each other the shares are of measured
+ * times, which a busy box spoils; unit/runtime-scheduler tests those on a virtual clock.)
+ */
+static void engines_share_by_weight(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    for (int second_matters = 0; second_matters < 2; second_matters++) {
+        executor = "starpu:eager";
+        struct mly_engine_options options = {.queue_capacity = 300,
+                                             .weight = second_matters ? 1 : 10000};
+        rig_open(&rig, create, &fake_ops, &options, "0", "1", 1, whole, 1);
+        struct mly_engine_options beside = {
+            .beside = rig.engine, .queue_capacity = 300, .weight = second_matters ? 10000 : 1};
+        mly_engine *second = NULL;
+        expect_ok(try_open(1, whole, &beside, &second, &err), err);
+        fake_hold(1, FAKE_ANY, FAKE_ANY);
+        send(1, 100);
+        submit_to(second, batches, 301, 400);
+        const int64_t last = second_matters ? 400 : 100;
+        fake_hold(last, FAKE_ANY, FAKE_ANY);
+        fake_release(1, FAKE_ANY, FAKE_ANY);
+        fake_await_held(last, FAKE_ANY, FAKE_ANY);
+        struct mly_engine_stats stats;
+        mly_engine_get_stats(second_matters ? rig.engine : second, &stats);
+        if (stats.completed > 30)
+            fail_msg("%llu of the light one's while the heavy one had work",
+                     (unsigned long long)stats.completed);
+        fake_release_all();
+        for (int64_t tag = 301; tag <= 400; tag++) {
+            assert_int_equal(mly_request_wait(batches[tag - 1].request, NULL), MLY_OK);
+            mly_request_release(batches[tag - 1].request);
+        }
+        expect_all(1, 100);
+        mly_engine_destroy(second);
+        rig_close(&rig);
+    }
+}
+
 static void *destroy(void *engine)
 {
     mly_engine_destroy(engine);
@@ -372,6 +413,7 @@ int main(void)
         cmocka_unit_test(limits_and_wrong_names_are_said),
         cmocka_unit_test(engines_beside_share_its_workers),
         cmocka_unit_test(a_flooded_engine_leaves_the_other_its_share),
+        cmocka_unit_test(engines_share_by_weight),
         cmocka_unit_test(an_engine_goes_while_its_tasks_are_held_back),
         cmocka_unit_test(stopped_requests_leave_nothing_behind),
         cmocka_unit_test(failed_tasks_are_tried_elsewhere),

@@ -48,8 +48,8 @@ struct mly_cost_entry {
     struct mly_cost_config config;
     bool modelled;                    /* not measured: from a device model */
     double p10_ns, median_ns, p90_ns; /* one run of one batch on one group while all groups run */
-    double rested_ns;                 /* median run of one group after a rest of mly_rest_ns, the
-                                         others idle; 0 unknown */
+    double rested_ns;                 /* median run while all groups rest before each run, for
+                                         mly_rest_ns in the mean; 0 unknown */
     double throughput_per_s;          /* samples per second, all groups together; 0 for nodes */
     double throughput_spread;         /* relative: (p90 - p10) / median over measuring rounds */
     double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */
@@ -87,6 +87,8 @@ struct mly_cost_noise *mly_cost_table_noise(mly_cost_table *table);
  */
 enum mly_status mly_cost_table_put(mly_cost_table *table, const struct mly_cost_entry *entry,
                                    struct mly_error *err) MLY_MUST_CHECK;
+/* Noise and entries of `from` in place of the table's own; `from` is destroyed. */
+void mly_cost_table_replace(mly_cost_table *table, mly_cost_table *from);
 size_t mly_cost_table_count(const mly_cost_table *table);
 /* Borrowed until the table changes. NULL past the end. */
 const struct mly_cost_entry *mly_cost_table_at(const mly_cost_table *table, size_t index);

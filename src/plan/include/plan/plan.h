@@ -60,6 +60,7 @@ struct mly_prediction {
     bool known;
     bool measured;           /* from measurements of just this configuration; else estimated */
     bool modelled;           /* contains times of modelled processors */
+    bool cut;                /* of segments, not of the whole model; not kept in files */
     double throughput_per_s; /* samples */
     double latency_ns;       /* median of one batch */
     double spread;           /* relative, of the throughput */

@@ -34,6 +34,8 @@ struct crew {
      * pipeline. NULL: all run as fast as they can. Borrowed.
      */
     const uint32_t *stages;
+    /* Sessions rest before each run: each time anything from 0 to twice this. 0: none does. */
+    int64_t rest_ns;
 };
 
 /* model, segment and machine are borrowed until crew_close. */

@@ -31,7 +31,7 @@ struct mly_profile_options {
     const struct mly_dim_binding *bindings;
     size_t binding_count;
     bool nodes;            /* per-node times too */
-    bool again;            /* measure even what the table already holds */
+    bool again;            /* measure anew; done, the table has forgotten what it held before */
     int64_t budget_ns;     /* time for all measuring, shared fairly; 0: 40 s */
     int64_t slice_ns;      /* of one configuration in a round; 0: by the budget */
     uint64_t memory_bytes; /* that measuring may take; 0: what is available */
