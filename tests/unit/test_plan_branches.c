@@ -328,14 +328,14 @@ static void segments_measured_apart_have_to_win_by_more_than_a_box_drifts(void *
     static const struct {
         double gain;
         bool cut;
-    } cases[] = {{0.03, false}, {0.09, true}}; /* of 24 ms */
+    } cases[] = {{0.03, false}, {0.09, true}}; /* of 28 ms */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct plan_world w;
         struct mly_error err;
         mly_plan *plan = NULL;
-        begin_two(&w, 1e6, 1e7);
+        begin_two(&w, 2e6, 1e7);
         expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
-        measure_segments(&w, plan, 24e6 * (1 - cases[i].gain));
+        measure_segments(&w, plan, 28e6 * (1 - cases[i].gain));
         mly_plan_destroy(plan);
         expect_ok(mly_plan_make("auto", &w.request, &plan, &err), err);
         assert_int_equal(plan->segment_count > 1, cases[i].cut);
