@@ -255,15 +255,17 @@ static enum mly_status write_gap(const struct mly__problem *problem, struct mly_
     const size_t length = strlen(found->note);
     const char *what = latency ? "latency" : "slowest stage";
     const char *by = latency ? "its longest way" : found->bound_by;
+    /* The plan's own figure is of its segments as measured, where they were. */
+    const char *basis = all_modelled(problem->request) ? "" : " by the times of nodes";
     if (!(bound > 0) || isinf(best))
         return MLY_OK;
     if (gap > 1e-9)
         snprintf(found->note + length, sizeof found->note - length,
-                 "%sits %s of %.4g ms is %.*f %% above a bound that no plan can beat (%s)",
-                 length ? "; " : "", what, best / 1e6, gap < 0.1 ? 1 : 0, gap * 100, by);
+                 "%sits %s of %.4g ms%s is %.*f %% above a bound that no plan can beat (%s)",
+                 length ? "; " : "", what, best / 1e6, basis, gap < 0.1 ? 1 : 0, gap * 100, by);
     else
         snprintf(found->note + length, sizeof found->note - length,
-                 "%sproved: no plan has a shorter %s (%s)", length ? "; " : "", what, by);
+                 "%sproved%s: no plan has a shorter %s (%s)", length ? "; " : "", basis, what, by);
     return MLY_OK;
 }
 
