@@ -241,7 +241,7 @@ static enum mly_status append_rival(const mly_plan *plan, const char *words,
     if (!status && is_tie(plan, &rival->prediction, &chosen->prediction))
         status = mly_buffer_printf(buffer, ", within the noise of %.1f %%",
                                    mly__plan_noise(&rival->prediction, &chosen->prediction) * 100);
-    if (!status)
+    else if (!status)
         status = append_error(plan, &rival->prediction, &chosen->prediction, buffer);
     return status ? status : mly_buffer_printf(buffer, ")");
 }
