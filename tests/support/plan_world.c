@@ -186,3 +186,17 @@ void plan_world_zoo(struct plan_world *w, const char *name, const char *spec, ui
         .model = w->model, .machine = w->machine, .processors = &w->processors};
     expect_ok(mly__problem_create(&w->request, batch, MLY__UNITS_FUSED, &w->problem, &err), err);
 }
+
+struct mly__segment_cost plan_set_cost(const struct mly__problem *problem, uint32_t class_index,
+                                       uint32_t set)
+{
+    uint32_t units[32], count = 0;
+    struct mly__segment_cost cost;
+    struct mly_error err;
+    assert_true(problem->unit_count <= 32);
+    for (uint32_t u = 0; u < problem->unit_count; u++)
+        if (set >> u & 1)
+            units[count++] = u;
+    expect_ok(mly__problem_cost(problem, class_index, units, count, &cost, NULL, 0, &err), err);
+    return cost;
+}

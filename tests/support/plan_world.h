@@ -38,4 +38,8 @@ void plan_world_random(struct plan_world *w, struct mly_random *random, uint32_t
 void plan_world_zoo(struct plan_world *w, const char *name, const char *spec, uint32_t batch);
 void plan_world_end(struct plan_world *w);
 
+/* What a set of units (bits, of a problem of at most 32) costs on a class. */
+struct mly__segment_cost plan_set_cost(const struct mly__problem *problem, uint32_t class_index,
+                                       uint32_t set);
+
 #endif

@@ -93,13 +93,7 @@ static double segment_ns(struct every *e, uint32_t class, uint32_t set)
 {
     double *known = &e->latency_ns[class][set];
     if (*known == 0) {
-        uint32_t units[UNITS_MAX], count = 0;
-        struct mly__segment_cost cost;
-        struct mly_error err;
-        for (uint32_t u = 0; u < e->problem->unit_count; u++)
-            if (set >> u & 1)
-                units[count++] = u;
-        expect_ok(mly__problem_cost(e->problem, class, units, count, &cost, NULL, 0, &err), err);
+        const struct mly__segment_cost cost = plan_set_cost(e->problem, class, set);
         *known = mly__stage_latency_ns(&cost);
     }
     return *known;
