@@ -34,6 +34,8 @@ static enum mly_status format_entry(const struct mly_cost_entry *entry, struct m
     mly_json_put_number(&writer, "memory_bytes", entry->memory_bytes);
     if (entry->rested_ns > 0)
         mly_json_put_number(&writer, "rested_ns", entry->rested_ns);
+    if (entry->rested_p90_ns > 0)
+        mly_json_put_number(&writer, "rested_p90_ns", entry->rested_p90_ns);
     if (entry->energy_j > 0)
         mly_json_put_number(&writer, "energy_j", entry->energy_j);
     mly_json_put_int(&writer, "samples", (int64_t)entry->samples);
@@ -220,6 +222,18 @@ static enum mly_status read_noise(struct mly_json root, struct mly_cost_noise *o
                                    : mly_json_as_number(steal, 0, 1, &out->steal_fraction, err);
 }
 
+static bool find_scope(const char *word, enum mly_cost_scope *out)
+{
+    static const enum mly_cost_scope scopes[] = {MLY_COST_MODEL, MLY_COST_SEGMENT, MLY_COST_NODE};
+    for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) {
+        if (strcmp(word, mly__cost_scope_name(scopes[i])) == 0) {
+            *out = scopes[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum mly_status read_scope(const char *name, struct mly_json object,
                                   struct mly_cost_entry *entry, struct mly_error *err)
 {
@@ -229,15 +243,10 @@ static enum mly_status read_scope(const char *name, struct mly_json object,
         status = mly_json_string(object, "id", &entry->scope_id, err);
     if (status)
         return status;
-    unsigned scope = 0;
-    while (mly__cost_scope_name((enum mly_cost_scope)scope) &&
-           strcmp(word, mly__cost_scope_name((enum mly_cost_scope)scope)))
-        scope++;
-    if (!mly__cost_scope_name((enum mly_cost_scope)scope))
+    if (!find_scope(word, &entry->scope))
         return mly_error_set(err, MLY_E_FORMAT,
                              "%s: %s.scope: '%.40s' is none of model, segment, node", name,
                              object.where, word);
-    entry->scope = (enum mly_cost_scope)scope;
     if ((entry->scope == MLY_COST_MODEL) != !*entry->scope_id)
         return mly_error_set(err, MLY_E_FORMAT, "%s: %s.id: must %sbe empty where scope is '%s'",
                              name, object.where, entry->scope == MLY_COST_MODEL ? "" : "not ",
@@ -281,10 +290,27 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
                                   struct mly_error *err)
 {
     static const char *const known[] = {
-        "scope",     "id",     "backend",      "kind",      "groups",           "threads",
-        "batch",     "spin",   "modelled",     "p10_ns",    "runtime_defaults", "throughput_per_s",
-        "median_ns", "p90_ns", "memory_bytes", "rested_ns", "energy_j",         "throughput_spread",
-        "samples",   NULL,
+        "scope",
+        "id",
+        "backend",
+        "kind",
+        "groups",
+        "threads",
+        "batch",
+        "spin",
+        "modelled",
+        "p10_ns",
+        "runtime_defaults",
+        "throughput_per_s",
+        "median_ns",
+        "p90_ns",
+        "memory_bytes",
+        "rested_ns",
+        "energy_j",
+        "throughput_spread",
+        "samples",
+        "rested_p90_ns",
+        NULL,
     };
     struct mly_cost_entry entry = {0};
     const struct {
@@ -301,7 +327,9 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
     const struct {
         const char *key;
         double *out;
-    } optional[] = {{"rested_ns", &entry.rested_ns}, {"energy_j", &entry.energy_j}};
+    } optional[] = {{"rested_ns", &entry.rested_ns},
+                    {"rested_p90_ns", &entry.rested_p90_ns},
+                    {"energy_j", &entry.energy_j}};
     int64_t samples = 0;
     enum mly_status status = mly_json_only(object, known, err);
     if (!status)

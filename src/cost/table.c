@@ -351,6 +351,7 @@ static enum mly_status check_entry(const struct mly_cost_entry *entry, struct ml
         {"median_ns", entry->median_ns},
         {"p90_ns", entry->p90_ns},
         {"rested_ns", entry->rested_ns},
+        {"rested_p90_ns", entry->rested_p90_ns},
         {"throughput_per_s", entry->throughput_per_s},
         {"throughput_spread", entry->throughput_spread},
         {"memory_bytes", entry->memory_bytes},

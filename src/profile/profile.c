@@ -309,6 +309,7 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
                                    .throughput_spread = rounds.relative_spread,
                                    .memory_bytes = cell->memory_bytes,
                                    .rested_ns = cell->rested_ns,
+                                   .rested_p90_ns = cell->rested_p90_ns,
                                    .energy_j = energy_per_run(cell),
                                    .samples = cell->times.added};
     entry.config.batch = p->batches[cell->batch];

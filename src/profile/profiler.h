@@ -30,9 +30,9 @@ struct cell {
     bool in_play;         /* warm, and still worth rounds */
     double run_ns;        /* median time of one run so far */
     double memory_bytes;
-    double throughput; /* median over rounds so far */
-    double rested_ns;  /* median run of one group after a rest; 0 unknown */
-    double energy_j;   /* of so many runs */
+    double throughput;               /* median over rounds so far */
+    double rested_ns, rested_p90_ns; /* of runs with rests between them; 0 unknown */
+    double energy_j;                 /* of so many runs */
     uint64_t energy_runs;
     struct samples rounds, times;
 };

@@ -5,7 +5,7 @@
  *
  *   1. Cells that may still be chosen, the fastest first, as far as the time that is set aside goes.
  *   2. Each group of one runs over and over, resting before each run, each by itself, for twice the run's time in
- *      the mean but not more than MLY_REST_MAX_NS. The median of all runs is kept.
+ *      the mean but not more than MLY_REST_MAX_NS. Median and ninetieth percentile of all runs are kept.
  */
 #include "rested.h"
 
@@ -37,8 +37,11 @@ static enum mly_status measure(struct profiler *p, struct cell *cell, struct mly
         crew_round(crew, p->inputs[cell->batch], p->batches[cell->batch], (int64_t)time_for(cell),
                    p->options->stop, &throughput, &times, err);
     crew->rest_ns = 0;
-    if (status == MLY_OK)
-        cell->rested_ns = samples_summarise(&times).median;
+    if (status == MLY_OK) {
+        const struct mly_summary summary = samples_summarise(&times);
+        cell->rested_ns = summary.median;
+        cell->rested_p90_ns = summary.p90;
+    }
     samples_fini(&times);
     return status;
 }

@@ -130,6 +130,7 @@ static bool add_measured(const struct table *t, enum mly_cost_scope scope, const
     sum->modelled = sum->modelled || (entry && entry->modelled);
     if (entry && scope == MLY_COST_MODEL && entry->median_ns > 0 && entry->rested_ns > 0) {
         sum->rested = entry->rested_ns / entry->median_ns;
+        sum->rested_p90 = entry->rested_p90_ns / entry->rested_ns;
         sum->rest_ns = mly_rest_ns(entry->median_ns);
     }
     return true;

@@ -35,14 +35,35 @@ static double deviation(double smaller_ns, double larger_ns)
     return smaller_ns > 0 && larger_ns > smaller_ns ? log(larger_ns / smaller_ns) / DECILE : 0;
 }
 
-static void fill(int64_t *values, const struct mly_virtual_cost *cost, const double *quantiles)
+static void fill(int64_t *values, double median_ns, double below, double above,
+                 const double *quantiles)
 {
-    double below = deviation(cost->p10_ns, cost->median_ns);
-    double above = deviation(cost->median_ns, cost->p90_ns);
     for (uint32_t i = 0; i < MLY__SERVICE_VALUES; i++) {
         double z = quantiles[i];
-        values[i] = (int64_t)(cost->median_ns * exp(z * (z < 0 ? below : above)) + 0.5);
+        values[i] = (int64_t)(median_ns * exp(z * (z < 0 ? below : above)) + 0.5);
     }
+}
+
+static bool changes_after_rests(const struct mly_virtual_cost *cost)
+{
+    return cost->known && cost->rested > 0 && cost->rest_ns > 0;
+}
+
+/* The tables of one cost, from `values` on; what is behind them. */
+static int64_t *fill_tables(struct mly__service *service, const struct mly_virtual_cost *cost,
+                            const double *quantiles, int64_t *values)
+{
+    const double below = deviation(cost->p10_ns, cost->median_ns);
+    const double above = deviation(cost->median_ns, cost->p90_ns);
+    service->values = values;
+    fill(values, cost->median_ns, below, above, quantiles);
+    values += MLY__SERVICE_VALUES;
+    if (!changes_after_rests(cost))
+        return values;
+    service->rested_values = values;
+    fill(values, cost->median_ns * cost->rested, below,
+         cost->rested_p90 > 0 ? deviation(1, cost->rested_p90) : above, quantiles);
+    return values + MLY__SERVICE_VALUES;
 }
 
 enum mly_status mly__services_init(struct mly__services *services,
@@ -53,7 +74,8 @@ enum mly_status mly__services_init(struct mly__services *services,
     size_t tables = 0;
     *services = (struct mly__services){0};
     for (size_t i = 0; i < count; i++)
-        tables += costs[i].known && costs[i].spread == MLY_VIRTUAL_LOGNORMAL;
+        if (costs[i].known && costs[i].spread == MLY_VIRTUAL_LOGNORMAL)
+            tables += changes_after_rests(&costs[i]) ? 2 : 1;
     services->items = mly_alloc_array(count, sizeof *services->items);
     services->values = mly_alloc_array(tables * MLY__SERVICE_VALUES, sizeof *services->values);
     if (!services->items || !services->values)
@@ -69,15 +91,12 @@ enum mly_status mly__services_init(struct mly__services *services,
                                                    .fixed_ns = (int64_t)(cost->median_ns + 0.5),
                                                    .mean_ns = cost->median_ns,
                                                    .first_ns = (int64_t)(cost->first_ns + 0.5)};
-        if (cost->rested > 0 && cost->rest_ns > 0) {
+        if (changes_after_rests(cost)) {
             services->items[i].rested = cost->rested - 1;
             services->items[i].per_rest = 1 / cost->rest_ns;
         }
-        if (cost->spread != MLY_VIRTUAL_LOGNORMAL)
-            continue;
-        fill(values, cost, quantiles);
-        services->items[i].values = values;
-        values += MLY__SERVICE_VALUES;
+        if (cost->spread == MLY_VIRTUAL_LOGNORMAL)
+            values = fill_tables(&services->items[i], cost, quantiles, values);
     }
     return MLY_OK;
 }

@@ -12,10 +12,11 @@ struct mly__service {
     enum mly_virtual_spread spread;
     int64_t fixed_ns; /* MLY_VIRTUAL_EXACT */
     double mean_ns;   /* MLY_VIRTUAL_EXPONENTIAL */
-    int64_t *values;  /* MLY_VIRTUAL_LOGNORMAL: [MLY__SERVICE_VALUES], borrowed from the table */
-    int64_t first_ns; /* added to the next task, then 0 */
-    double rested;    /* what a rest adds, of the time; 0: nothing */
-    double per_rest;  /* 1 / rest that adds all of it, in ns */
+    /* MLY_VIRTUAL_LOGNORMAL: [MLY__SERVICE_VALUES], borrowed; at work all the time, and after rests. */
+    int64_t *values, *rested_values; /* rested_values: NULL where rests change nothing */
+    int64_t first_ns;                /* added to the next task, then 0 */
+    double rested;                   /* what a rest adds, of the time, for other spreads */
+    double per_rest; /* 1 / rest that adds all of it, in ns; 0: rests change nothing */
 };
 
 /* [segment_count][processor_count] of one run. */
@@ -34,13 +35,19 @@ static inline int64_t mly__service_draw(struct mly__service *service, int64_t id
                                         struct mly_random *random)
 {
     int64_t ns = service->fixed_ns;
-    if (service->spread == MLY_VIRTUAL_LOGNORMAL)
-        ns = service->values[mly_random_next(random) & (MLY__SERVICE_VALUES - 1)];
-    else if (service->spread == MLY_VIRTUAL_EXPONENTIAL)
+    double longer = (double)ns * service->rested; /* after a rest */
+    if (service->spread == MLY_VIRTUAL_LOGNORMAL) {
+        const uint64_t i = mly_random_next(random) & (MLY__SERVICE_VALUES - 1);
+        ns = service->values[i];
+        if (service->rested_values)
+            longer = (double)(service->rested_values[i] - ns);
+    } else if (service->spread == MLY_VIRTUAL_EXPONENTIAL) {
         ns = (int64_t)(service->mean_ns * mly_random_exponential(random));
-    if (service->rested != 0) {
-        double share = (double)idle_ns * service->per_rest;
-        ns += (int64_t)((double)ns * service->rested * (share < 1 ? share : 1));
+        longer = (double)ns * service->rested;
+    }
+    if (service->per_rest != 0) {
+        const double share = (double)idle_ns * service->per_rest;
+        ns += (int64_t)(longer * (share < 1 ? share : 1));
     }
     ns += service->first_ns;
     service->first_ns = 0;

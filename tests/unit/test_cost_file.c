@@ -107,7 +107,7 @@ static void assert_tables_equal(mly_cost_table *a, mly_cost_table *b)
                     x->p90_ns == y->p90_ns && x->throughput_per_s == y->throughput_per_s &&
                     x->throughput_spread == y->throughput_spread &&
                     x->memory_bytes == y->memory_bytes && x->energy_j == y->energy_j &&
-                    x->rested_ns == y->rested_ns);
+                    x->rested_ns == y->rested_ns && x->rested_p90_ns == y->rested_p90_ns);
         assert_true(x->samples == y->samples);
     }
 }
@@ -128,6 +128,7 @@ static void give_energy(mly_cost_table *table)
         struct mly_cost_entry entry = *mly_cost_table_at(table, i);
         entry.energy_j = 0.1 * (double)(i + 1);
         entry.rested_ns = 1.5 * (double)(i + 1);
+        entry.rested_p90_ns = 1.7 * (double)(i + 1);
         assert_int_equal(mly_cost_table_put(table, &entry, NULL), MLY_OK);
     }
 }

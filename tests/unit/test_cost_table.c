@@ -272,6 +272,7 @@ static void wrong_values_are_refused_and_named(void **state)
         {offsetof(struct mly_cost_entry, memory_bytes), 2e18, "memory_bytes"},
         {offsetof(struct mly_cost_entry, energy_j), -1, "energy_j"},
         {offsetof(struct mly_cost_entry, rested_ns), -1, "rested_ns"},
+        {offsetof(struct mly_cost_entry, rested_p90_ns), -1, "rested_p90_ns"},
     };
     struct mly_error err;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

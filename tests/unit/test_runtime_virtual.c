@@ -222,6 +222,14 @@ static void a_rest_makes_the_next_task_longer(void **state)
     open_restful("constant:500"); /* a shorter rest, in proportion: t = 1 + 0.5 (2 - t) / 2 */
     expect_near(run()->latency.p50_ns, 1.2 * MS, 0.005);
     close_sim();
+    open_restful("constant:100"); /* a tenth takes longer still, of runs after rests only */
+    sim.costs[0].spread = MLY_VIRTUAL_LOGNORMAL;
+    sim.costs[0].rested_p90 = 1.4;
+    sim.options.count = 20000;
+    const struct mly_virtual_result *r = run();
+    expect_near(r->latency.p50_ns, 1.5 * MS, 0.02);
+    expect_near(r->latency.p90_ns, 2.1 * MS, 0.02);
+    close_sim();
     open_restful("closed:2"); /* none at all, and not known */
     expect_near(run()->throughput_per_s, 1000, 0.002);
     sim.costs[0].rested = 0;

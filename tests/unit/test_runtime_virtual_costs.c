@@ -56,9 +56,10 @@ static void a_whole_model_costs_what_it_was_measured_at(void **state)
     mly_free(out);
     struct mly_cost_entry entry = *mly_cost_table_at(costs, 0);
     entry.rested_ns = 2.5e6;
+    entry.rested_p90_ns = 3e6;
     expect_ok(mly_cost_table_put(costs, &entry, &err), err);
     expect_ok(costs_of(plan, 2, &out), err);
-    assert_true(out[0].rested == 1.25 && out[0].rest_ns == 4e6);
+    assert_true(out[0].rested == 1.25 && out[0].rested_p90 == 1.2 && out[0].rest_ns == 4e6);
     mly_free(out);
     expect_ok(costs_of(plan, 3, &out), err); /* between two that were measured */
     assert_true(fabs(out[0].median_ns - 3e6) < 1 && fabs(out[0].p90_ns - 3.15e6) < 1);

@@ -50,6 +50,7 @@ struct mly_cost_entry {
     double p10_ns, median_ns, p90_ns; /* one run of one batch on one group while all groups run */
     double rested_ns;                 /* median run while all groups rest before each run, for
                                          mly_rest_ns in the mean; 0 unknown */
+    double rested_p90_ns;             /* ninetieth percentile of the same; 0 unknown */
     double throughput_per_s;          /* samples per second, all groups together; 0 for nodes */
     double throughput_spread;         /* relative: (p90 - p10) / median over measuring rounds */
     double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */

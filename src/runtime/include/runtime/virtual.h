@@ -41,9 +41,10 @@ struct mly_virtual_cost {
     double p10_ns, p90_ns; /* MLY_VIRTUAL_LOGNORMAL only */
     /*
      * Measured only: a run on a processor that had nothing to do for rest_ns takes this many times as
-     * long; after a shorter rest, in proportion less of it. 0: unknown, as 1.
+     * long; after a shorter rest, in proportion less of it. 0: unknown, as 1. Of such runs a tenth take more
+     * than rested_p90 times their median; 0: unknown, as p90_ns says.
      */
-    double rested, rest_ns;
+    double rested, rested_p90, rest_ns;
     double link_ns;        /* the part of median_ns in which tensors are on links */
     double first_ns;       /* what the first task takes longer */
     double energy_j;       /* of one task, above idle; 0 unless modelled */
