@@ -73,8 +73,9 @@ static bool take_list(struct line *line, double *out, uint32_t *count)
         return false;
     do {
         skip_spaces(line);
-        if (*count == MLY_PUBLISHED_SEGMENTS_MAX || !take_number(line, 1e9, &out[(*count)++]))
+        if (*count == MLY_PUBLISHED_SEGMENTS_MAX || !take_number(line, 1e9, &out[*count]))
             return false;
+        ++*count;
     } while (take(line, ','));
     return take(line, ']') && take(line, '"');
 }

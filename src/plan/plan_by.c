@@ -349,12 +349,13 @@ static void options_fini(struct options *options)
     mly_free(options->items);
 }
 
-/* Where a ratio was asked for, only what has it may win; the others are listed beside it. */
+/* Where a ratio or a cut was asked for, only what has it may win; the others are listed beside it. */
 static struct mly__alternative alternative_of(const struct mly_plan_request *request,
                                               const mly_plan *plan, const char *name)
 {
     return (struct mly__alternative){.prediction = plan->prediction,
-                                     .eligible = !request->ratio_count || plan->segment_count > 1,
+                                     .eligible = (!request->ratio_count && !request->must_cut) ||
+                                                 plan->segment_count > 1,
                                      .segments = plan->segment_count,
                                      .groups = plan->processor_count,
                                      .batch = plan->batch,
@@ -437,7 +438,8 @@ static enum mly_status may_win(const struct mly__problem *problem, const struct 
     const struct mly_plan_request *request = problem->request;
     struct mly__bounds bounds;
     *out = true;
-    if (request->objective != MLY_OBJECTIVE_THROUGHPUT || request->ratio_count || !options->count)
+    if (request->objective != MLY_OBJECTIVE_THROUGHPUT || request->ratio_count ||
+        request->must_cut || !options->count)
         return MLY_OK;
     const double enough = best_score(options, request->objective) *
                           (all_modelled(request) ? 1 - tie_share : 1 - estimate_share);

@@ -1,8 +1,9 @@
 /*
  * Which candidates are measured, and which of them wins.
  *
- *   1. Every planner makes its plan; those of segments also with fewer segments than they would. Of all
- *      these the best few, by prediction, are the candidates.
+ *   1. Every planner makes its plan, `pipeline` also the best ones of 2, 3… segments, whatever the estimates
+ *      say against them. Candidates are the best few of several segments, by prediction, and those of one,
+ *      which were measured before.
  *   2. Sample segments of their processors are measured first (costs.c fits predictions to them), then the
  *      segments of each candidate, while the budget lasts.
  *   3. With what was measured in the table the candidates are predicted anew; the best wins.
@@ -68,6 +69,7 @@ static enum mly_status try_planner(struct trial *trial, const struct mly_planner
     struct mly_plan_request request = *trial->request;
     mly_plan *plan = NULL;
     request.segments_max = segments_max;
+    request.must_cut = segments_max > 0;
     if (trial->count == PLANS_MAX)
         return MLY_OK;
     enum mly_status status = mly_plan_make(planner->name, &request, &plan, &trial->reason);
@@ -121,6 +123,19 @@ static int compare_plans(const void *a, const void *b)
 {
     const double x = value_of(*(mly_plan *const *)a), y = value_of(*(mly_plan *const *)b);
     return (x < y) - (x > y);
+}
+
+static void keep_best_cuts(struct trial *trial)
+{
+    size_t kept = 0, cuts = 0;
+    for (size_t i = 0; i < trial->count; i++) {
+        cuts += trial->plans[i]->segment_count > 1;
+        if (trial->plans[i]->segment_count > 1 && cuts > CANDIDATES)
+            mly_plan_destroy(trial->plans[i]);
+        else
+            trial->plans[kept++] = trial->plans[i];
+    }
+    trial->count = kept;
 }
 
 /* --- 2 --- */
@@ -209,6 +224,7 @@ static void leave_out(struct trial *trial, size_t index, const char *why)
 static enum mly_status measure(struct trial *trial, size_t *count, struct mly_error *err)
 {
     size_t done = 0;
+    bool measured_one = false; /* of several segments */
     for (size_t i = 0; i < trial->count;) {
         struct mly_error why = {0};
         char *text = mly_plan_describe(trial->plans[i]);
@@ -219,8 +235,8 @@ static enum mly_status measure(struct trial *trial, size_t *count, struct mly_er
         mly_free(text);
         if (status != MLY_OK)
             return status;
-        /* The first candidate is measured however short the budget is. */
-        if (i && slice < slice_min_ns) {
+        /* The first one of several segments is measured however short the budget is. */
+        if (measured_one && slice < slice_min_ns) {
             say(trial, "not every candidate was measured within the budget (more: --budget)");
             break;
         }
@@ -229,6 +245,7 @@ static enum mly_status measure(struct trial *trial, size_t *count, struct mly_er
         if (status == MLY_E_CANCELLED || status == MLY_E_NO_MEMORY)
             return mly_error_set(err, status, "%s", why.message);
         if (status == MLY_OK) {
+            measured_one = measured_one || trial->plans[i]->segment_count > 1;
             i++;
             done++;
         } else {
@@ -313,8 +330,7 @@ enum mly_status mly_profile_candidates(mly_model *model, const struct mly_plan_r
     enum mly_status status = gather(trial, err);
     if (status == MLY_OK) {
         qsort(trial->plans, trial->count, sizeof *trial->plans, compare_plans);
-        for (; trial->count > CANDIDATES; trial->count--)
-            mly_plan_destroy(trial->plans[trial->count - 1]);
+        keep_best_cuts(trial);
         status = measure_samples(trial, err);
     }
     size_t done = 0;

@@ -230,6 +230,7 @@ struct mly_plan_request {
     const struct mly_processor_list *processors;
     uint32_t segments_max; /* 0: any number */
     bool no_replicas;      /* every segment on one processor; planners of pipelines only */
+    bool must_cut;         /* only plans of several segments win; planners of pipelines only */
     /*
      * For metis: shares of the work, in the order of segments and of processors, that sum to 1; NULL:
      * by the processors' speed.
