@@ -199,9 +199,10 @@ static bool is_leftover(const char *path, time_t now, time_t after_s)
     struct stat s;
     bool old = lstat(path, &s) == 0 && now - s.st_mtime > after_s;
     DIR *directory = old && S_ISDIR(s.st_mode) ? opendir(path) : NULL;
-    for (const struct dirent *at; directory && old && (at = readdir(directory));)
+    const int fd = directory ? dirfd(directory) : -1;
+    for (const struct dirent *at; fd >= 0 && old && (at = readdir(directory));)
         if (strcmp(at->d_name, "..") != 0 && strcmp(at->d_name, ".") != 0 &&
-            fstatat(dirfd(directory), at->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0)
+            fstatat(fd, at->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0)
             old = now - s.st_mtime > after_s;
     if (directory)
         closedir(directory);

@@ -81,7 +81,8 @@ static enum mly_status empty_directory(int fd, const char *root, int depth, stru
             break;
         }
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            status = remove_entry(dirfd(stream), entry->d_name, root, depth, err);
+            status =
+                remove_entry(fd, entry->d_name, root, depth, err); /* the stream keeps it open */
     }
     closedir(stream);
     return status;

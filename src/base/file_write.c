@@ -249,7 +249,7 @@ void mly_file_writer_abort(mly_file_writer *writer)
     if (!writer)
         return;
     close_fd(&writer->fd);
-    if (writer->temporary[0])
+    if (writer->temporary[0] && writer->directory_fd >= 0)
         unlinkat(writer->directory_fd, writer->temporary, 0);
     close_fd(&writer->directory_fd);
     mly_free(writer->path);
