@@ -1,4 +1,4 @@
-/* Decoding images; the only file that includes stb_image. */
+/* Decoding images by stb_image, which stb_image.c compiles. */
 #include <limits.h>
 #include <string.h>
 
@@ -9,20 +9,6 @@
 #define FILE_MAX_BYTES ((size_t)256 << 20)
 
 #define STBI_NO_STDIO
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_PNG
-#define STBI_ONLY_BMP
-#define STBI_ONLY_GIF
-#define STBI_ONLY_PNM
-#define STBI_MAX_DIMENSIONS MLY_IMAGE_MAX_SIDE
-#define STBI_MALLOC(bytes) mly_realloc_array(NULL, (bytes), 1)
-#define STBI_REALLOC(p, bytes) mly_realloc_array((p), (bytes), 1)
-#define STBI_FREE(p) mly_free(p)
-#define STB_IMAGE_STATIC
-#define STB_IMAGE_IMPLEMENTATION
-/* gcc reports, at the end of the file, a static function that the header declares and never
- * defines. */
-#pragma GCC diagnostic ignored "-Wunused-function"
 #include <stb_image.h>
 
 static enum mly_status fail(const char *name, struct mly_error *err)
