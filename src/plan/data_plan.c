@@ -90,16 +90,6 @@ enum mly_status mly__plan_evaluate_split(const mly_plan *plan, const mly_model *
 
 /* --- 1, 2: plans --- */
 
-static bool add_processor(const struct mly_plan_processor *from, mly_plan *plan)
-{
-    struct mly_plan_processor *to = &plan->processors[plan->processor_count++];
-    *to = *from;
-    to->cpus = from->cpu_count ? mly_alloc_array(from->cpu_count, sizeof *to->cpus) : NULL;
-    if (to->cpus)
-        memcpy(to->cpus, from->cpus, from->cpu_count * sizeof *to->cpus);
-    return to->cpus || !from->cpu_count;
-}
-
 /* A plan of these shares, by processor of the problem; those of 0 are left out. */
 static enum mly_status build(const struct mly_plan_request *request,
                              const struct mly__problem *problem, const uint32_t *shares,
@@ -134,7 +124,7 @@ static enum mly_status build(const struct mly_plan_request *request,
             continue;
         segment->shares[segment->processor_count] = shares[i];
         segment->processors[segment->processor_count++] = plan->processor_count;
-        if (!add_processor(&problem->processors[i], plan))
+        if (!mly__plan_add_processor(plan, &problem->processors[i]))
             goto short_of_memory;
     }
     if (segment->processor_count == 1) { /* no split at all */

@@ -132,18 +132,7 @@ static enum mly_status place_processor(mly_plan *family, const struct mly_plan_p
     if (!grown)
         return no_memory(err);
     family->processors = grown;
-    struct mly_plan_processor *to = &grown[family->processor_count++];
-    *to = *from;
-    to->cpus = NULL;
-    if (!from->cpu_count)
-        return MLY_OK;
-    to->cpus = mly_alloc_array(from->cpu_count, sizeof *to->cpus);
-    if (!to->cpus) {
-        to->cpu_count = 0;
-        return no_memory(err);
-    }
-    memcpy(to->cpus, from->cpus, from->cpu_count * sizeof *to->cpus);
-    return MLY_OK;
+    return mly__plan_add_processor(family, from) ? MLY_OK : no_memory(err);
 }
 
 static void sort_ascending(uint32_t *numbers, uint32_t *along, uint32_t count)

@@ -27,6 +27,8 @@ void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t c
 void mly__plan_runs_free(mly_plan *plan);
 void mly__plan_segments_free(struct mly_plan_segment *segments, uint32_t count);
 void mly__plan_family_free(struct mly_plan_member *family, uint32_t count);
+/* Puts a copy of a processor at the end of the plan's list, which has room for it; false: no memory. */
+bool mly__plan_add_processor(mly_plan *plan, const struct mly_plan_processor *processor);
 /* The plan's own way of running its model, as if it were a member; and back. Neither copies nor frees. */
 struct mly_plan_member mly__plan_way(const mly_plan *plan);
 void mly__plan_set_way(mly_plan *plan, const struct mly_plan_member *way);

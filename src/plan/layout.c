@@ -211,28 +211,10 @@ struct numbering {
     uint32_t *number; /* by the problem's processor; MLY_NO_INDEX: not used */
 };
 
-static enum mly_status add_processor(const struct mly_plan_processor *from, mly_plan *plan,
-                                     struct mly_error *err)
-{
-    struct mly_plan_processor *to = &plan->processors[plan->processor_count++];
-    *to = *from;
-    to->cpus = NULL;
-    if (!from->cpu_count)
-        return MLY_OK;
-    to->cpus = mly_alloc_array(from->cpu_count, sizeof *to->cpus);
-    if (!to->cpus) {
-        to->cpu_count = 0;
-        return mly__problem_no_memory(err);
-    }
-    memcpy(to->cpus, from->cpus, from->cpu_count * sizeof *to->cpus);
-    return MLY_OK;
-}
-
 static enum mly_status set_processors(const struct mly__problem *problem,
                                       const struct mly__layout *layout, struct numbering *numbering,
                                       mly_plan *plan, struct mly_error *err)
 {
-    enum mly_status status = MLY_OK;
     for (uint32_t i = 0; i < problem->processor_count; i++)
         numbering->number[i] = MLY_NO_INDEX;
     for (uint32_t part = 0; part < layout->part_count; part++) {
@@ -249,13 +231,14 @@ static enum mly_status set_processors(const struct mly__problem *problem,
     plan->processors = mly_alloc_array(problem->processor_count, sizeof *plan->processors);
     if (!plan->processors)
         return mly__problem_no_memory(err);
-    for (uint32_t i = 0; !status && i < problem->processor_count; i++) {
+    for (uint32_t i = 0; i < problem->processor_count; i++) {
         if (numbering->number[i] == MLY_NO_INDEX)
             continue;
         numbering->number[i] = plan->processor_count;
-        status = add_processor(&problem->processors[i], plan, err);
+        if (!mly__plan_add_processor(plan, &problem->processors[i]))
+            return mly__problem_no_memory(err);
     }
-    return status;
+    return MLY_OK;
 }
 
 static int compare_numbers(const void *a, const void *b)

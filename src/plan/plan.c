@@ -135,6 +135,16 @@ static bool dup_times(const struct mly_plan_segment *from, struct mly_plan_segme
     return to->times || !from->time_count;
 }
 
+bool mly__plan_add_processor(mly_plan *plan, const struct mly_plan_processor *processor)
+{
+    struct mly_plan_processor *to = &plan->processors[plan->processor_count++];
+    *to = *processor;
+    if (dup_numbers(processor->cpus, processor->cpu_count, &to->cpus))
+        return true;
+    to->cpu_count = 0;
+    return false;
+}
+
 static bool dup_processors(const mly_plan *plan, mly_plan *copy)
 {
     if (!plan->processor_count)
@@ -142,13 +152,9 @@ static bool dup_processors(const mly_plan *plan, mly_plan *copy)
     copy->processors = mly_alloc_array(plan->processor_count, sizeof *copy->processors);
     if (!copy->processors)
         return false;
-    for (uint32_t i = 0; i < plan->processor_count; i++) {
-        const struct mly_plan_processor *from = &plan->processors[i];
-        struct mly_plan_processor *to = &copy->processors[copy->processor_count++];
-        *to = *from;
-        if (!dup_numbers(from->cpus, from->cpu_count, &to->cpus))
+    for (uint32_t i = 0; i < plan->processor_count; i++)
+        if (!mly__plan_add_processor(copy, &plan->processors[i]))
             return false;
-    }
     return true;
 }
 
