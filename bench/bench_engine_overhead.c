@@ -48,7 +48,7 @@ static mly_engine *start(uint32_t processors, const char *outputs, const char *c
             exit(1);
         processor->device.cpus[0] = cpus[i];
         processor->device.cpu_count = 1;
-        processor->pin = true;
+        processor->seat_count = 1;
     }
     if (mly__engine_create_flow(&flow, NULL, MLY_SCHEDULE_EARLIEST, &engine, &err) != MLY_OK)
         fail("starting", &err);

@@ -89,7 +89,7 @@ static void pin_workers(struct mly_flow *flow)
             abort();
         device->cpus[0] = seats[p % seat_count];
         device->cpu_count = 1;
-        flow->processors[p].pin = true;
+        flow->processors[p].seat_count = 1;
     }
 }
 

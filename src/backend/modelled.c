@@ -210,4 +210,5 @@ const struct mly_backend_ops mly__modelled_ops = {
     .close = modelled_close,
     .info = info,
     .cancel = mly__modelled_cancel,
+    .copies = mly__modelled_copies,
 };

@@ -9,6 +9,7 @@
  *   4. The run begins on the device when it is asked for, or, if it waited for the last one, when that one
  *      ended there: a device goes on by itself, however late this thread wakes up and is given more.
  *   5. Sleep until the modelled end.
+ *   6. What was on the links meanwhile: inputs before all else but a first run's weights, outputs last.
  */
 #include <stdio.h>
 #include <string.h>
@@ -230,12 +231,46 @@ static void sleep_until(struct mly__modelled_session *s, int64_t at_ns)
         prctl(PR_SET_TIMERSLACK, (unsigned long)slack, 0, 0, 0);
 }
 
+/* --- 6 --- */
+
+static void add_copy(struct mly__modelled_session *s, bool out, int64_t offset_ns, double ns,
+                     double bytes)
+{
+    if (bytes > 0)
+        s->copies[s->copy_count++] = (struct mly_session_copy){
+            .out = out, .offset_ns = offset_ns, .ns = (int64_t)ns, .bytes = (uint64_t)bytes};
+}
+
+/* For a run that was asked for at begun_ns. What the device began before that is shown from then on. */
+static void note_copies(struct mly__modelled_session *s, const struct mly__modelled_timing *timing,
+                        int64_t begun_ns, int64_t end_ns)
+{
+    int64_t in_ns = end_ns - (int64_t)timing->run_ns - begun_ns;
+    if (in_ns < 0)
+        in_ns = 0;
+    int64_t out_ns = end_ns - (int64_t)timing->output_ns - begun_ns;
+    if (out_ns < in_ns + (int64_t)timing->input_ns)
+        out_ns = in_ns + (int64_t)timing->input_ns;
+    add_copy(s, false, in_ns, timing->input_ns, timing->input_bytes);
+    add_copy(s, true, out_ns, timing->output_ns, timing->output_bytes);
+}
+
+uint32_t mly__modelled_copies(const mly_session *session, struct mly_session_copy *copies)
+{
+    const struct mly__modelled_session *s =
+        (const struct mly__modelled_session *)(const void *)session;
+    for (uint32_t i = 0; i < s->copy_count; i++)
+        copies[i] = s->copies[i];
+    return s->copy_count;
+}
+
 enum mly_status mly__modelled_run(mly_session *session, const struct mly_tensor *inputs,
                                   struct mly_tensor *outputs, struct mly_error *err)
 {
     struct mly__modelled_session *s = mly__modelled_session_of(session);
     const int64_t begun_ns = mly_now_ns();
     struct mly__modelled_timing *timing;
+    s->copy_count = 0;
     enum mly_status status = MLY_OK;
     for (uint32_t i = 0; i < s->info.input_count && status == MLY_OK; i++)
         status = check_input(&s->inputs[i], &inputs[i], err);
@@ -253,6 +288,7 @@ enum mly_status mly__modelled_run(mly_session *session, const struct mly_tensor 
         const int64_t end_ns = begin_on_device(s, begun_ns) + takes_ns;
         const bool late = mly_now_ns() - begun_ns > takes_ns;
         sleep_until(s, end_ns);
+        note_copies(s, timing, begun_ns, end_ns);
         note_end(s, end_ns, late);
     }
     const bool cancelled = end(s);

@@ -11,9 +11,11 @@ extern const struct mly_backend_ops mly__modelled_ops;
 
 /* What is known of one set of input shapes. */
 struct mly__modelled_timing {
-    struct mly_shape *shapes; /* [inputs], then [outputs]: what would come out */
-    double run_ns;            /* of one run, with what crosses the links */
-    double first_ns;          /* what the session's first run takes longer */
+    struct mly_shape *shapes;   /* [inputs], then [outputs]: what would come out */
+    double run_ns;              /* of one run, with what crosses the links */
+    double first_ns;            /* what the session's first run takes longer */
+    double input_ns, output_ns; /* on links, of run_ns */
+    double input_bytes, output_bytes;
     enum { MLY__RESULTS_UNDECIDED, MLY__RESULTS_COMPUTED, MLY__RESULTS_ABSENT } results;
     double cpu_ns; /* the CPU's fastest run; 0 before the first */
 };
@@ -40,6 +42,8 @@ struct mly__modelled_session {
     int64_t end_ns;      /* when the last run ended on the modelled device; 0: nobody can say */
     int64_t returned_ns; /* when that run returned: never before */
     bool *is_preset;     /* [outputs] scratch of one run: the caller provided the memory */
+    struct mly_session_copy copies[MLY_SESSION_COPIES_MAX]; /* of the last run */
+    uint32_t copy_count;
 
     pthread_mutex_t lock; /* protects running and cancelled */
     pthread_cond_t wake;  /* cancelled */
@@ -66,5 +70,6 @@ void mly__modelled_timings_fini(struct mly__modelled_session *session);
 enum mly_status mly__modelled_run(mly_session *session, const struct mly_tensor *inputs,
                                   struct mly_tensor *outputs, struct mly_error *err) MLY_MUST_CHECK;
 void mly__modelled_cancel(mly_session *session);
+uint32_t mly__modelled_copies(const mly_session *session, struct mly_session_copy *copies);
 
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "device/thread.h"
 #include "ort_session.h"
 
 /* Room for CPU numbers; the kernel refuses a set smaller than its own (at most 8192 CPUs). */
@@ -23,7 +24,16 @@ enum mly_status mly__ort_option(const struct mly__ort *ort, OrtSessionOptions *o
 
 static uint32_t thread_count(const struct mly_session_options *options)
 {
-    return options->threads ? options->threads : options->processor->cpu_count;
+    return options->threads && !options->runtime_defaults ? options->threads
+                                                          : options->processor->cpu_count;
+}
+
+/* The runtime's defaults, but on some cores of the box only. */
+static bool is_confined(const struct mly_session_options *options)
+{
+    const struct mly_processor *processor = options->processor;
+    return options->runtime_defaults && processor && processor->cpu_count > 0 &&
+           !mly_cpus_are_whole_box(processor->cpus, processor->cpu_count);
 }
 
 /*
@@ -54,9 +64,9 @@ static enum mly_status check_cpus(const struct mly_session_options *options, str
 enum mly_status mly__ort_check_options(const struct mly_session_options *options,
                                        struct mly_error *err)
 {
-    if (options->runtime_defaults)
-        return MLY_OK;
     const struct mly_processor *processor = options->processor;
+    if (options->runtime_defaults)
+        return is_confined(options) ? check_cpus(options, err) : MLY_OK;
     if (!processor)
         return mly_error_set(err, MLY_E_INVALID, "a session needs a processor");
     if (strcmp(processor->kind, "cpu") != 0)
@@ -111,12 +121,26 @@ static enum mly_status fill(const struct mly__ort *ort, const struct mly_session
     return status;
 }
 
+/* By itself the runtime starts a thread for every core of the box, and pins each. */
+static enum mly_status confine(const struct mly__ort *ort,
+                               const struct mly_session_options *options, OrtSessionOptions *to,
+                               struct mly_error *err)
+{
+    enum mly_status status =
+        mly__ort_check(ort, ort->api->SetIntraOpNumThreads(to, (int)thread_count(options)), err);
+    if (status == MLY_OK && thread_count(options) > 1)
+        status = set_affinity(ort, options, to, err);
+    return status;
+}
+
 enum mly_status mly__ort_options(const struct mly__ort *ort,
                                  const struct mly_session_options *options, OrtSessionOptions **out,
                                  struct mly_error *err)
 {
     OrtSessionOptions *made = NULL;
     enum mly_status status = mly__ort_check(ort, ort->api->CreateSessionOptions(&made), err);
+    if (status == MLY_OK && is_confined(options))
+        status = confine(ort, options, made, err);
     if (status == MLY_OK && !options->runtime_defaults)
         status = fill(ort, options, made, err);
     if (status != MLY_OK) {

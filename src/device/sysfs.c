@@ -1,5 +1,6 @@
-/* Short texts of the kernel: /proc/cpuinfo, control groups, directories of sysfs. */
+/* Short texts of the kernel: /proc/cpuinfo, CPUs switched on, control groups, directories of sysfs. */
 #include "device/internal.h"
+#include "device/thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -42,6 +43,70 @@ bool mly__read_text(const char *root, const char *path, char *text, size_t text_
     text[length] = '\0';
     return got >= 0;
 }
+
+/* --- all CPUs --- */
+
+/* CPUs that are not covered yet. */
+struct cover {
+    unsigned char *left; /* [MLY__MAX_CPU / 8 + 1] */
+};
+
+static enum mly_status put_left(uint32_t cpu, void *user, struct mly_error *err)
+{
+    struct cover *cover = user;
+    (void)err;
+    if (cpu <= MLY__MAX_CPU)
+        cover->left[cpu / 8] |= (unsigned char)(1u << cpu % 8);
+    return MLY_OK;
+}
+
+static enum mly_status take_left(uint32_t cpu, void *user, struct mly_error *err)
+{
+    struct cover *cover = user;
+    (void)err;
+    if (cpu <= MLY__MAX_CPU)
+        cover->left[cpu / 8] &= (unsigned char)~(1u << cpu % 8);
+    return MLY_OK;
+}
+
+/* "0-3,8" of a file of the kernel; false if there is none. */
+static bool visit_file(const char *root, const char *path, mly__cpu_visitor *each,
+                       struct cover *cover)
+{
+    char text[4096];
+    struct mly_error why;
+    if (!mly__read_text(root, path, text, sizeof text))
+        return false;
+    for (char *c = text; *c; c++)
+        if (*c == ',')
+            *c = '+'; /* as ids of processors have it */
+    return text[0] != '\0' &&
+           mly__cpu_list_parse(text, strlen(text), 1, each, cover, &why) == MLY_OK;
+}
+
+bool mly__cpus_are_whole_box(const char *root, const uint32_t *cpus, uint32_t count)
+{
+    static const unsigned char none[MLY__MAX_CPU / 8 + 1];
+    unsigned char left[sizeof none] = {0};
+    struct cover cover = {left};
+    if (!visit_file(root, "/sys/devices/system/cpu/online", put_left, &cover))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list",
+                 (unsigned)cpus[i]);
+        (void)take_left(cpus[i], &cover, NULL);
+        (void)visit_file(root, path, take_left, &cover);
+    }
+    return memcmp(left, none, sizeof none) == 0;
+}
+
+bool mly_cpus_are_whole_box(const uint32_t *cpus, uint32_t count)
+{
+    return mly__cpus_are_whole_box("", cpus, count);
+}
+
+/* --- directories --- */
 
 static int compare_names(const void *a, const void *b)
 {

@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "model.h"
 
-/* Formats that are mistaken for ONNX, by their bytes 4 to 7. */
+/* Formats that are mistaken for ONNX, FlatBuffers all, by their bytes 4 to 7. */
 static const struct {
     const char magic[5];
     const char *name;
@@ -13,6 +13,19 @@ static const struct {
     {"ORTM", "a model in ONNX Runtime's own format (.ort)"},
     {"TFL3", "a TensorFlow Lite model"},
 };
+
+/*
+ * Before its magic a FlatBuffer has the offset of its root table, a few bytes. An ONNX file may have a
+ * producer's name there: the four bytes before a text of four are an offset over 64 MiB.
+ */
+static bool is_flat_buffer(const struct mly_file_map *map, const char magic[5])
+{
+    if (map->length < 8 || memcmp(map->data + 4, magic, 4) != 0)
+        return false;
+    const uint8_t *d = (const uint8_t *)map->data;
+    const uint32_t root = d[0] | (uint32_t)d[1] << 8 | (uint32_t)d[2] << 16 | (uint32_t)d[3] << 24;
+    return root < (uint32_t)1 << 26;
+}
 
 static enum mly_status open_file(mly_model *model, struct mly_error *err)
 {
@@ -37,7 +50,7 @@ static enum mly_status open_file(mly_model *model, struct mly_error *err)
         return mly_error_set(err, MLY_E_FORMAT, "%s: the file is empty", model->path);
     }
     for (size_t i = 0; i < sizeof other_formats / sizeof *other_formats; i++) {
-        if (file->map.length >= 8 && memcmp(file->map.data + 4, other_formats[i].magic, 4) == 0) {
+        if (is_flat_buffer(&file->map, other_formats[i].magic)) {
             return mly_error_set(err, MLY_E_UNSUPPORTED, "%s is %s, not ONNX", model->path,
                                  other_formats[i].name);
         }

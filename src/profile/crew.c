@@ -233,6 +233,17 @@ static enum mly_status run_loop(struct member *member, struct mly_tensor *output
     return MLY_OK;
 }
 
+/* On the group's first core; the runtime's defaults leave the thread free among the cores given. */
+static enum mly_status take_seat(const struct mly_processor *group, bool runtime_defaults,
+                                 struct mly_error *err)
+{
+    if (!runtime_defaults)
+        return mly_thread_pin(group->cpus[0], err);
+    return group->cpu_count == 0 || mly_cpus_are_whole_box(group->cpus, group->cpu_count)
+               ? MLY_OK
+               : mly_thread_pin_set(group->cpus, group->cpu_count, err);
+}
+
 static void *run_member(void *argument)
 {
     struct member *member = argument;
@@ -243,8 +254,9 @@ static void *run_member(void *argument)
         member->status = mly_error_set(&member->err, MLY_E_NO_MEMORY, "no memory for outputs");
     if (member->status == MLY_OK)
         member->status = samples_reserve(&member->times, &member->err);
-    if (member->status == MLY_OK && !crew->config.runtime_defaults)
-        member->status = mly_thread_pin(crew->groups.items[member->index].cpus[0], &member->err);
+    if (member->status == MLY_OK)
+        member->status = take_seat(&crew->groups.items[member->index],
+                                   crew->config.runtime_defaults, &member->err);
     bool open = gate_pass(member->gate);
     if (open && member->status == MLY_OK)
         member->status = run_loop(member, outputs);

@@ -47,6 +47,7 @@ void mly__crew_unreference(struct mly__crew *crew)
         return;
     for (uint32_t i = 0; i < crew->worker_count; i++) {
         pthread_cond_destroy(&crew->workers[i]->wake);
+        mly_free(crew->workers[i]->cpus);
         mly_free(crew->workers[i]);
     }
     mly_free(crew->workers);
@@ -185,6 +186,37 @@ static void *janitor_main(void *argument)
     return NULL;
 }
 
+static enum mly_status create_worker(struct mly__crew *crew, const struct mly_processor *device,
+                                     uint32_t seat_count, struct mly__worker **out,
+                                     struct mly_error *err)
+{
+    struct mly__worker *worker = mly_alloc(sizeof *worker);
+    if (!worker)
+        return out_of_memory(err);
+    enum mly_status status = MLY_OK;
+    worker->crew = crew;
+    worker->index = crew->worker_count;
+    memcpy(worker->id, device->id, sizeof worker->id);
+    if (seat_count > 0) {
+        worker->cpus = mly_alloc_array(seat_count, sizeof *worker->cpus);
+        status = worker->cpus ? MLY_OK : out_of_memory(err);
+    }
+    if (status == MLY_OK) {
+        worker->cpu_count = seat_count;
+        for (uint32_t i = 0; i < seat_count; i++)
+            worker->cpus[i] = device->cpus[i];
+        if (crew->timeline)
+            status = mly__lane_open(crew->timeline, device, &worker->lane, err);
+    }
+    if (status != MLY_OK) {
+        mly_free(worker->cpus);
+        mly_free(worker);
+        return status;
+    }
+    *out = worker;
+    return MLY_OK;
+}
+
 /* A worker without thread for each processor that is new. */
 static enum mly_status add_workers(struct mly__crew *crew, const struct mly_flow *flow,
                                    struct mly_error *err)
@@ -199,21 +231,11 @@ static enum mly_status add_workers(struct mly__crew *crew, const struct mly_flow
     pthread_mutex_unlock(&crew->lock);
     while (workers && crew->worker_count < flow->processor_count) {
         const struct mly_flow_processor *processor = &flow->processors[crew->worker_count];
-        struct mly__worker *worker = mly_alloc(sizeof *worker);
-        if (!worker)
-            return out_of_memory(err);
-        worker->crew = crew;
-        worker->index = crew->worker_count;
-        memcpy(worker->id, processor->device.id, sizeof worker->id);
-        worker->pin = processor->pin;
-        worker->cpu = processor->pin ? processor->device.cpus[0] : 0;
+        struct mly__worker *worker = NULL;
         enum mly_status status =
-            crew->timeline ? mly__lane_open(crew->timeline, &processor->device, &worker->lane, err)
-                           : MLY_OK;
-        if (status != MLY_OK) {
-            mly_free(worker);
+            create_worker(crew, &processor->device, processor->seat_count, &worker, err);
+        if (status != MLY_OK)
             return status;
-        }
         pthread_cond_init(&worker->wake, NULL);
         pthread_mutex_lock(&crew->lock);
         crew->workers[crew->worker_count++] = worker;

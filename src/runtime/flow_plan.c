@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "device/modelled.h"
+#include "device/thread.h"
 #include "model/graph.h"
 #include "plan/plan.h"
 #include "runtime/flow.h"
@@ -70,12 +71,15 @@ static enum mly_status take_processor(struct mly_flow_processor *p,
     if (!p->device.cpus)
         return out_of_memory(err);
     p->device.cpu_count = from->cpu_count;
-    p->pin = from->pin && from->cpu_count > 0 && !from->runtime_defaults;
+    const bool pin = from->pin && from->cpu_count > 0 && !from->runtime_defaults;
+    const bool confine =
+        from->runtime_defaults && !mly_cpus_are_whole_box(from->cpus, from->cpu_count);
+    p->seat_count = pin ? 1 : confine ? from->cpu_count : 0;
     p->session = (struct mly_session_options){
         .processor = &p->device,
         .threads = from->threads,
         .spin = from->spin,
-        .pin = p->pin,
+        .pin = pin,
         .runtime_defaults = from->runtime_defaults,
         .no_prepared_copy = no_prepared_copy,
     };

@@ -7,6 +7,7 @@
 
 struct mly__flow_names {
     uint32_t model;
+    uint32_t batch;      /* of requests whose tensors do not say */
     uint32_t segments[]; /* their numbers in the timeline */
 };
 
@@ -38,7 +39,8 @@ static void name_of(const char *path, char *out, size_t out_bytes)
 }
 
 enum mly_status mly__flow_names_create(mly_timeline *timeline, const struct mly_flow *flow,
-                                       struct mly__flow_names **out, struct mly_error *err)
+                                       uint32_t batch, struct mly__flow_names **out,
+                                       struct mly_error *err)
 {
     char model[256] = "model";
     if (flow->model && mly_model_path(flow->model))
@@ -47,6 +49,7 @@ enum mly_status mly__flow_names_create(mly_timeline *timeline, const struct mly_
         mly_alloc(sizeof *names + flow->segment_count * sizeof *names->segments);
     if (!names)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the names in a timeline");
+    names->batch = batch;
     enum mly_status status = mly__timeline_add_model(timeline, model, &names->model, err);
     for (uint32_t s = 0; s < flow->segment_count && status == MLY_OK; s++) {
         const char *segment = flow->segments[s].name;
@@ -66,14 +69,14 @@ void mly__flow_names_destroy(struct mly__flow_names *names)
     mly_free(names);
 }
 
-/* Dimension 0 of the first input. */
+/* Dimension 0 of the first input, if it has one. */
 static uint32_t batch_of(const mly_request *request)
 {
     const struct mly_flow *flow = request->pool->flow;
-    if (flow->input_count == 0)
-        return 1;
     const struct mly_shape *shape = &request->tensors[flow->output_count].shape;
-    return shape->rank > 0 && shape->dims[0] > 0 ? (uint32_t)shape->dims[0] : 1;
+    if (flow->input_count > 0 && shape->rank > 0 && shape->dims[0] > 0)
+        return (uint32_t)shape->dims[0];
+    return request->pool->names->batch;
 }
 
 static uint32_t class_of(const mly_request *request)
@@ -81,24 +84,45 @@ static uint32_t class_of(const mly_request *request)
     return request->priority > 0 ? (uint32_t)request->priority : 0;
 }
 
-void mly__lane_record_task(const struct mly__lane *lane, const struct mly__task *task,
-                           int64_t end_ns, enum mly_status status)
+/* What all records of a task share. */
+static struct mly__timeline_record record_of(const struct mly__lane *lane,
+                                             const struct mly__task *task)
 {
     const mly_request *request = task->request;
     const struct mly__flow_names *names = request->pool->names;
-    if (!lane->writer || !names)
+    return (struct mly__timeline_record){.request = request->sequence,
+                                         .processor = lane->processor,
+                                         .segment = names->segments[task->schedule.segment],
+                                         .model = names->model,
+                                         .batch = task->rows > 0 ? task->rows : batch_of(request),
+                                         .request_class = class_of(request)};
+}
+
+void mly__lane_record_task(const struct mly__lane *lane, const struct mly__task *task,
+                           int64_t end_ns, enum mly_status status)
+{
+    if (!lane->writer || !task->request->pool->names)
         return;
-    struct mly__timeline_record record = {.kind = MLY__TIMELINE_TASK,
-                                          .status = (uint16_t)status,
-                                          .request = request->sequence,
-                                          .ready_ns = task->ready_ns,
-                                          .begin_ns = task->started_ns,
-                                          .end_ns = end_ns,
-                                          .processor = lane->processor,
-                                          .segment = names->segments[task->schedule.segment],
-                                          .model = names->model,
-                                          .batch = task->rows > 0 ? task->rows : batch_of(request),
-                                          .request_class = class_of(request)};
+    struct mly__timeline_record record = record_of(lane, task);
+    record.kind = MLY__TIMELINE_TASK;
+    record.status = (uint16_t)status;
+    record.ready_ns = task->ready_ns;
+    record.begin_ns = task->started_ns;
+    record.end_ns = end_ns;
+    mly__timeline_add(lane->writer, &record);
+}
+
+void mly__lane_record_copy(const struct mly__lane *lane, const struct mly__task *task, bool out,
+                           int64_t begin_ns, int64_t end_ns, uint64_t bytes)
+{
+    if (!lane->writer || !task->request->pool->names)
+        return;
+    struct mly__timeline_record record = record_of(lane, task);
+    record.kind = MLY__TIMELINE_COPY;
+    record.out = out;
+    record.ready_ns = record.begin_ns = begin_ns;
+    record.end_ns = end_ns;
+    record.bytes = bytes;
     mly__timeline_add(lane->writer, &record);
 }
 

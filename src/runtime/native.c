@@ -182,7 +182,7 @@ static enum mly_status join(mly_engine *engine, bool ordered, uint32_t capacity,
     if (status == MLY_OK && crew->starpu)
         status = mly__starpu_start(crew->starpu, processors, err);
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK && crew->timeline; i++)
-        status = mly__flow_names_create(crew->timeline, &engine->variants[i].flow,
+        status = mly__flow_names_create(crew->timeline, &engine->variants[i].flow, 1,
                                         &engine->variants[i].names, err);
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK; i++)
         status = mly__crew_hire(crew, &engine->variants[i].flow, err);

@@ -309,8 +309,8 @@ static enum mly_status open_one(struct opener *opener, struct mly_error *err)
     const struct mly_flow_processor *processor =
         &opener->opening->variant->flow.processors[opener->index];
     enum mly_status status = MLY_OK;
-    if (processor->pin)
-        status = mly_thread_pin(processor->device.cpus[0], err); /* (1) */
+    if (processor->seat_count > 0)
+        status = mly_thread_pin_set(processor->device.cpus, processor->seat_count, err); /* (1) */
     if (status != MLY_OK)
         return mly_error_prefix(err, status, "processor %s", processor->device.id);
     status = open_all(opener, err);

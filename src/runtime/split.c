@@ -104,14 +104,17 @@ struct mly_tensor mly__split_output(const struct mly__task *task, uint32_t slot,
     return view;
 }
 
-bool mly__split_take(const struct mly__task *task, uint32_t slot, struct mly_tensor *output)
+bool mly__split_take(const struct mly__task *task, uint32_t slot, struct mly_tensor *output,
+                     uint64_t *copied)
 {
     struct mly_tensor view = mly__split_view(task, slot);
     if (output->data == view.data)
         return true;
     bool there = !mly_tensor_is_absent(output);
-    if (there && output->size_bytes == view.size_bytes)
+    if (there && output->size_bytes == view.size_bytes) {
         memcpy(view.data, output->data, view.size_bytes);
+        *copied += view.size_bytes;
+    }
     mly_tensor_fini(output);
     return there;
 }

@@ -1,10 +1,10 @@
 /*
  * A timeline as a picture (SVG 1.1, nothing outside the file): a lane per processor, tasks coloured
- * by segment, copies under them, below all how many tasks waited.
+ * by segment, under them copies by their direction, below all how many tasks waited.
  *
- *   1. A task at least WIDE pixels wide is a rectangle of its own.
+ *   1. A task or copy at least WIDE pixels wide is a rectangle of its own.
  *   2. Narrower ones are added up by column of pixels: how much of it was busy, and with which
- *      segment most.
+ *      colour most.
  *   3. Neighbouring columns that look alike become one rectangle, as high as its share of busy time.
  *
  * So the file's size depends on its width and lanes, not on the number of tasks.
@@ -46,11 +46,22 @@ static const char *const colours[] = {"#0072b2", "#e69f00", "#009e73", "#cc79a7"
                                       "#56b4e9", "#d55e00", "#8c8c00", "#7b4fa3",
                                       "#4c9f38", "#a05d2c", "#3f4fa0", "#c94f6d"};
 
+/* Of copies to the processor, and of those from it. */
+static const char *const copy_colours[] = {"#555555", "#b0a090"};
+
 /* A column of pixels: what too narrow tasks add up to. */
 struct column {
-    double busy;      /* of the column's time, 0 to 1 */
-    uint32_t segment; /* weighted majority vote (Boyer, Moore 1981) */
+    double busy;  /* of the column's time, 0 to 1 */
+    uint32_t key; /* segment or direction, by weighted majority vote (Boyer, Moore 1981) */
     double votes;
+};
+
+/* A row of tasks, or of copies, of one processor. */
+struct strip {
+    enum mly__timeline_kind kind;
+    uint32_t processor;
+    double y;
+    int height;
 };
 
 struct picture {
@@ -61,12 +72,24 @@ struct picture {
     uint32_t *waiting;      /* [PLOT_WIDTH] most tasks that waited at once; NULL when none did */
     uint32_t waiting_most;
     bool *used; /* by segment */
+    size_t tasks, copies, requests;
     int height;
 };
 
 static const char *colour_of(uint32_t segment)
 {
     return colours[segment % (sizeof colours / sizeof *colours)];
+}
+
+/* What says the colour of a record. */
+static uint32_t key_of(const struct mly__timeline_record *r)
+{
+    return r->kind == MLY__TIMELINE_COPY ? r->out : r->segment;
+}
+
+static const char *fill_of(enum mly__timeline_kind kind, uint32_t key)
+{
+    return kind == MLY__TIMELINE_COPY ? copy_colours[key] : colour_of(key);
 }
 
 static double x_of(const struct picture *picture, int64_t at_ns)
@@ -142,10 +165,10 @@ static void add_to_columns(struct picture *picture, const struct mly__timeline_r
         double share = fmin(right, c + 1) - fmax(left, c);
         struct column *column = &picture->columns[c];
         column->busy += share;
-        if (column->segment == r->segment) {
+        if (column->key == key_of(r)) {
             column->votes += share;
         } else if ((column->votes -= share) < 0) {
-            column->segment = r->segment;
+            column->key = key_of(r);
             column->votes = -column->votes;
         }
     }
@@ -155,11 +178,13 @@ static void put_tooltip(struct picture *picture, const struct mly__timeline_reco
 {
     char label[LABEL_BYTES], a[32], b[32], c[32];
     mly__timeline_segment_label(picture->view, r->segment, label, sizeof label);
-    mly__sink_printf(picture->sink, "<title>");
+    mly__sink_printf(picture->sink, "<title>%s",
+                     r->kind != MLY__TIMELINE_COPY ? ""
+                     : r->out                      ? "copy from "
+                                                   : "copy to ");
     put_text(picture, label, 80);
-    mly__sink_printf(picture->sink, ": %srequest %" PRIu64 ", batch %" PRIu32 "; %s at %s",
-                     r->kind == MLY__TIMELINE_COPY ? "copy for " : "", r->request, r->batch,
-                     time_text((double)(r->end_ns - r->begin_ns), a),
+    mly__sink_printf(picture->sink, ": request %" PRIu64 ", batch %" PRIu32 "; %s at %s",
+                     r->request, r->batch, time_text((double)(r->end_ns - r->begin_ns), a),
                      time_text((double)(r->begin_ns - picture->view->from_ns), b));
     if (r->ready_ns < r->begin_ns)
         mly__sink_printf(picture->sink, "; waited %s",
@@ -172,25 +197,25 @@ static void put_tooltip(struct picture *picture, const struct mly__timeline_reco
 }
 
 /* (1) */
-static void put_task(struct picture *picture, const struct mly__timeline_record *r, double from,
-                     double to, double y)
+static void put_task(struct picture *picture, const struct mly__timeline_record *r,
+                     const struct strip *strip, double from, double to)
 {
     char label[LABEL_BYTES];
     bool copy = r->kind == MLY__TIMELINE_COPY;
-    mly__sink_printf(picture->sink, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%d\"",
-                     from, y, to - from, copy ? COPY_HEIGHT : TASK_HEIGHT);
-    if (copy)
-        mly__sink_printf(picture->sink, " class=\"copy\">");
-    else
-        mly__sink_printf(picture->sink, " fill=\"%s\" class=\"%s\">", colour_of(r->segment),
-                         r->status == MLY_OK ? "task" : "failed");
+    mly__sink_printf(picture->sink,
+                     "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%d\" fill=\"%s\" "
+                     "class=\"%s\">",
+                     from, strip->y, to - from, strip->height, fill_of(strip->kind, key_of(r)),
+                     copy                  ? "copy"
+                     : r->status == MLY_OK ? "task"
+                                           : "failed");
     put_tooltip(picture, r);
     mly__sink_printf(picture->sink, "</rect>\n");
     size_t letters = (size_t)((to - from - 6) / LETTER);
     if (copy || to - from < 4 * LETTER + 6)
         return;
     mly__timeline_segment_label(picture->view, r->segment, label, sizeof label);
-    put_label(picture, from + 3, y + TASK_HEIGHT / 2.0 + 4, "in", label, letters);
+    put_label(picture, from + 3, strip->y + TASK_HEIGHT / 2.0 + 4, "in", label, letters);
 }
 
 static int level_of(const struct column *column)
@@ -202,58 +227,69 @@ static int level_of(const struct column *column)
 }
 
 /* (3) */
-static void put_columns(struct picture *picture, double y)
+static void put_columns(struct picture *picture, const struct strip *strip)
 {
+    const char *what = strip->kind == MLY__TIMELINE_COPY ? "copies" : "tasks";
     for (int from = 0, to; from < PLOT_WIDTH; from = to) {
         const struct column *first = &picture->columns[from];
         int level = level_of(first);
         double busy = first->busy;
         for (to = from + 1; to < PLOT_WIDTH; to++) {
             const struct column *next = &picture->columns[to];
-            if (level_of(next) != level || (level > 0 && next->segment != first->segment))
+            if (level_of(next) != level || (level > 0 && next->key != first->key))
                 break;
             busy += next->busy;
         }
         if (level == 0)
             continue;
-        double height = (double)TASK_HEIGHT * level / LEVELS;
+        double height = (double)strip->height * level / LEVELS;
         mly__sink_printf(picture->sink,
                          "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" fill=\"%s\">"
-                         "<title>many short tasks: %.0f %% busy</title></rect>\n",
-                         PLOT_LEFT + from, y + TASK_HEIGHT - height, to - from, height,
-                         colour_of(first->segment), 100 * busy / (to - from));
+                         "<title>many short %s: %.0f %% busy</title></rect>\n",
+                         PLOT_LEFT + from, strip->y + strip->height - height, to - from, height,
+                         fill_of(strip->kind, first->key), what, 100 * busy / (to - from));
     }
+}
+
+/* The time of all that is in it. */
+static double put_strip(struct picture *picture, const struct strip *strip)
+{
+    const struct timeline_view *view = picture->view;
+    double busy_ns = 0;
+    memset(picture->columns, 0, PLOT_WIDTH * sizeof *picture->columns);
+    for (int wide = 0; wide < 2; wide++) { /* the wide ones lie on top */
+        for (size_t i = 0; i < view->record_count; i++) {
+            const struct mly__timeline_record *r = &view->records[i];
+            if (r->processor != strip->processor || r->kind != strip->kind)
+                continue;
+            double from = x_of(picture, r->begin_ns), to = x_of(picture, r->end_ns);
+            if (wide && to - from >= WIDE)
+                put_task(picture, r, strip, from, to);
+            else if (!wide && to - from < WIDE)
+                add_to_columns(picture, r, from, to);
+            busy_ns += wide ? 0 : (double)(r->end_ns - r->begin_ns);
+        }
+        if (!wide)
+            put_columns(picture, strip);
+    }
+    return busy_ns;
 }
 
 static void put_lane(struct picture *picture, uint32_t processor, double y)
 {
-    const struct timeline_view *view = picture->view;
-    const struct timeline_processor *p = &view->processors[processor];
+    const struct timeline_processor *p = &picture->view->processors[processor];
+    const struct strip tasks = {MLY__TIMELINE_TASK, processor, y, TASK_HEIGHT};
+    const struct strip copies = {MLY__TIMELINE_COPY, processor, y + TASK_HEIGHT + 1, COPY_HEIGHT};
     char label[LABEL_BYTES];
-    double busy_ns = 0;
     snprintf(label, sizeof label, "%s%s", p->name, p->modelled ? " (modelled)" : "");
     put_label(picture, PLOT_LEFT - 8, y + TASK_HEIGHT / 2.0 + 4, "name", label,
               (PLOT_LEFT - 16) / LETTER);
     mly__sink_printf(picture->sink,
                      "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%d\" class=\"lane\"/>\n",
                      PLOT_LEFT, y, PLOT_WIDTH, TASK_HEIGHT);
-    memset(picture->columns, 0, PLOT_WIDTH * sizeof *picture->columns);
-    for (int wide = 0; wide < 2; wide++) { /* the wide ones lie on top */
-        for (size_t i = 0; i < view->record_count; i++) {
-            const struct mly__timeline_record *r = &view->records[i];
-            if (r->processor != processor || r->kind == MLY__TIMELINE_REQUEST)
-                continue;
-            double from = x_of(picture, r->begin_ns), to = x_of(picture, r->end_ns);
-            bool copy = r->kind == MLY__TIMELINE_COPY;
-            if (wide && to - from >= (copy ? WIDE / 2 : WIDE))
-                put_task(picture, r, from, to, copy ? y + TASK_HEIGHT : y);
-            else if (!wide && !copy && to - from < WIDE)
-                add_to_columns(picture, r, from, to);
-            busy_ns += wide || copy ? 0 : (double)(r->end_ns - r->begin_ns);
-        }
-        if (!wide)
-            put_columns(picture, y);
-    }
+    double busy_ns = put_strip(picture, &tasks);
+    if (picture->copies > 0)
+        put_strip(picture, &copies);
     snprintf(label, sizeof label, "%.0f %%", 100 * busy_ns / (picture->ns_per_pixel * PLOT_WIDTH));
     put_label(picture, PLOT_RIGHT + 8, y + TASK_HEIGHT / 2.0 + 4, "share", label, 10);
 }
@@ -392,36 +428,52 @@ static int count_used(const struct picture *picture)
     return used;
 }
 
+/* Where the next entry of the legend goes. */
+struct legend {
+    double x;
+    int y;
+    bool write; /* else it is only laid out */
+};
+
+static void put_key(struct picture *picture, struct legend *at, const char *fill, const char *label)
+{
+    size_t letters = strnlen(label, 40);
+    double width = 20 + (double)letters * LETTER + 14;
+    if (at->x + width > PLOT_RIGHT && at->x > PLOT_LEFT) {
+        at->x = PLOT_LEFT;
+        at->y += LEGEND_ROW;
+    }
+    if (at->write) {
+        mly__sink_printf(picture->sink,
+                         "<rect x=\"%.1f\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/>\n",
+                         at->x, at->y, fill);
+        put_label(picture, at->x + 17, at->y + 10, "key", label, 40);
+    }
+    at->x += width;
+}
+
 /* Writes it, or only says how high it is. */
 static int put_legend(struct picture *picture, bool write)
 {
     char label[LABEL_BYTES];
-    double x = PLOT_LEFT;
-    int y = HEAD_HEIGHT, shown = 0, used = count_used(picture);
+    struct legend at = {.x = PLOT_LEFT, .y = HEAD_HEIGHT, .write = write};
+    int shown = 0, used = count_used(picture);
     for (uint32_t s = 0; s < picture->view->segment_count && shown < LEGEND_MAX; s++) {
         if (!picture->used[s])
             continue;
         mly__timeline_segment_label(picture->view, s, label, sizeof label);
-        size_t letters = strnlen(label, 40);
-        double width = 20 + (double)letters * (LETTER + 1) + 14;
-        if (x + width > PLOT_RIGHT && x > PLOT_LEFT) {
-            x = PLOT_LEFT;
-            y += LEGEND_ROW;
-        }
-        if (write) {
-            mly__sink_printf(picture->sink,
-                             "<rect x=\"%.1f\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/>\n",
-                             x, y, colour_of(s));
-            put_label(picture, x + 17, y + 10, "key", label, 40);
-        }
-        x += width;
+        put_key(picture, &at, colour_of(s), label);
         shown++;
     }
-    if (write && shown < used) {
+    if (shown < used) {
         snprintf(label, sizeof label, "and %d more", used - shown);
-        put_label(picture, x, y + 10, "key", label, 40);
+        put_key(picture, &at, "none", label);
     }
-    return shown ? y + LEGEND_ROW - HEAD_HEIGHT : 0;
+    if (picture->copies > 0) {
+        put_key(picture, &at, copy_colours[0], "copies to the processor");
+        put_key(picture, &at, copy_colours[1], "back from it");
+    }
+    return shown || picture->copies ? at.y + LEGEND_ROW - HEAD_HEIGHT : 0;
 }
 
 static void put_head(struct picture *picture)
@@ -435,19 +487,19 @@ static void put_head(struct picture *picture)
         ".name{text-anchor:end}.tick{text-anchor:middle;fill:#555}.share,.sub{fill:#555}"
         ".in{fill:#fff;font-size:10px;pointer-events:none}.note{font-size:9px;fill:#a00}"
         ".lane{fill:#f3f3f3}.grid{stroke:#ccc;stroke-width:.5}.task{stroke:#fff;stroke-width:.4}"
-        ".failed{stroke:#d00;stroke-width:2}.copy{fill:#777}.waiting{fill:#c9a227}"
+        ".failed{stroke:#d00;stroke-width:2}.waiting{fill:#c9a227}"
         ".mark{stroke:#a00;stroke-dasharray:3 2}</style>\n"
         "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
         PAGE_WIDTH, picture->height, PAGE_WIDTH, picture->height, PAGE_WIDTH, picture->height);
     put_label(picture, 14, 24, "title", view->title, 110);
 
-    size_t tasks = 0, requests = 0;
-    for (size_t i = 0; i < view->record_count; i++) {
-        tasks += view->records[i].kind == MLY__TIMELINE_TASK;
-        requests += view->records[i].kind == MLY__TIMELINE_REQUEST;
-    }
     char span[32], line[256];
-    snprintf(line, sizeof line, "%zu tasks, %zu requests in %s of %s time", tasks, requests,
+    int written =
+        snprintf(line, sizeof line, "%zu tasks, %zu requests", picture->tasks, picture->requests);
+    if (picture->copies > 0)
+        written += snprintf(line + written, sizeof line - (size_t)written, ", %zu copies",
+                            picture->copies);
+    snprintf(line + written, sizeof line - (size_t)written, " in %s of %s time",
              time_text((double)(view->to_ns - view->from_ns), span),
              view->virtual_time ? "virtual" : "real");
     if (view->dropped > 0) {
@@ -489,6 +541,9 @@ void mly__timeline_write_svg(const struct timeline_view *view, struct timeline_s
         const struct mly__timeline_record *r = &view->records[i];
         if (r->kind == MLY__TIMELINE_TASK && r->segment < view->segment_count)
             picture.used[r->segment] = true;
+        picture.tasks += r->kind == MLY__TIMELINE_TASK;
+        picture.copies += r->kind == MLY__TIMELINE_COPY;
+        picture.requests += r->kind == MLY__TIMELINE_REQUEST;
     }
     ok = ok && count_waiting(&picture);
     if (ok)

@@ -2,8 +2,8 @@
  * A timeline in the Chrome trace format ("Trace Event Format", the JSON object form), as Perfetto
  * and chrome://tracing read it.
  *
- * Process 1 has a lane per processor with its tasks (complete events), and one more for copies to it
- * where there are any. Process 2 has what waits, as asynchronous events: requests from submission
+ * Process 1 has a lane per processor with its tasks (complete events), and one more for copies to and
+ * from it where there are any. Process 2 has what waits, as asynchronous events: requests from submission
  * to delivery, and tasks from when they could have begun. Times are microseconds since the first
  * record.
  */
@@ -112,7 +112,8 @@ static void name_lanes(struct trace *trace)
         name_lane(trace, PROCESSORS, lane_of(i, false), name);
         if (!trace->has_copies[i])
             continue;
-        snprintf(name, sizeof name, "copies to %s%s", p->name, p->modelled ? " (modelled)" : "");
+        snprintf(name, sizeof name, "copies to and from %s%s", p->name,
+                 p->modelled ? " (modelled)" : "");
         name_lane(trace, PROCESSORS, lane_of(i, true), name);
     }
     name_process(trace, WAITING, "requests and what waits");
@@ -137,7 +138,8 @@ static void put_arguments(struct trace *trace, const struct mly__timeline_record
     if (r->model < view->model_count)
         mly__sink_printf(trace->sink, ",\"model\":%s", trace->models[r->model]);
     if (r->kind == MLY__TIMELINE_COPY)
-        mly__sink_printf(trace->sink, ",\"bytes\":%" PRIu64, r->bytes);
+        mly__sink_printf(trace->sink, ",\"direction\":\"%s\",\"bytes\":%" PRIu64,
+                         r->out ? "out" : "in", r->bytes);
     if (r->request_class != 0)
         mly__sink_printf(trace->sink, ",\"class\":%" PRIu32, r->request_class);
     if (r->status != MLY_OK)
@@ -152,8 +154,12 @@ static void put_on_processor(struct trace *trace, const struct mly__timeline_rec
     begin_event(trace, "X", PROCESSORS, lane_of(r->processor, copy));
     put_moment(trace, r->begin_ns);
     put_time(trace, "dur", r->end_ns > r->begin_ns ? r->end_ns - r->begin_ns : 0);
-    mly__sink_printf(trace->sink, ",\"cat\":\"%s\",\"name\":%s", copy ? "copy" : "task",
-                     segment_name(trace, r->segment));
+    /* Names are quoted already: what comes before one goes behind its first quote. */
+    mly__sink_printf(trace->sink, ",\"cat\":\"%s\",\"name\":\"%s%s", copy ? "copy" : "task",
+                     !copy    ? ""
+                     : r->out ? "from "
+                              : "to ",
+                     segment_name(trace, r->segment) + 1);
     put_arguments(trace, r);
 }
 

@@ -11,6 +11,33 @@
 #include "runtime/split.h"
 #include "runtime/starpu.h"
 
+/* What the back end moved in the run that is over. */
+static void record_copies(const struct mly__lane *lane, const struct mly_backend_ops *ops,
+                          const mly_session *session, const struct mly__task *task)
+{
+    struct mly_session_copy copies[MLY_SESSION_COPIES_MAX];
+    const uint32_t count = lane->writer && ops->copies ? ops->copies(session, copies) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const int64_t begin_ns = task->started_ns + copies[i].offset_ns;
+        mly__lane_record_copy(lane, task, copies[i].out, begin_ns, begin_ns + copies[i].ns,
+                              copies[i].bytes);
+    }
+}
+
+/* The outputs of a part, back into those of the whole batch where they are not written there. */
+static void take_parts(const struct mly__lane *lane, struct mly__task *task,
+                       const struct mly_flow_segment *segment, struct mly_tensor *outputs)
+{
+    const int64_t begin_ns = lane->writer ? mly_now_ns() : 0;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < segment->output_count; i++) {
+        if (!mly__split_take(task, segment->outputs[i], &outputs[i], &bytes))
+            task->absent = true;
+    }
+    if (bytes > 0)
+        mly__lane_record_copy(lane, task, true, begin_ns, lane->writer ? mly_now_ns() : 0, bytes);
+}
+
 /* Without the lock: the request's tensors of this task belong to it alone until it is completed. */
 static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
                            struct mly__task *task)
@@ -36,12 +63,11 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
                          processor->device.id);
         return status;
     }
-    for (uint32_t i = 0; i < segment->output_count; i++) {
-        if (task->rows == 0)
-            tensors[segment->outputs[i]] = seat->outputs[i];
-        else if (!mly__split_take(task, segment->outputs[i], &seat->outputs[i]))
-            task->absent = true;
-    }
+    record_copies(&worker->lane, processor->ops, seat->sessions[index], task);
+    if (task->rows > 0)
+        take_parts(&worker->lane, task, segment, seat->outputs);
+    for (uint32_t i = 0; i < segment->output_count && task->rows == 0; i++)
+        tensors[segment->outputs[i]] = seat->outputs[i];
     return MLY_OK;
 }
 
@@ -111,7 +137,8 @@ void *mly__worker_main(void *argument)
     struct mly__crew *crew = worker->crew;
     struct mly_error why = {0};
     /* Opening the sessions has shown that it can be done. */
-    if (worker->pin && mly_thread_pin(worker->cpu, &why) != MLY_OK)
+    if (worker->cpu_count > 0 &&
+        mly_thread_pin_set(worker->cpus, worker->cpu_count, &why) != MLY_OK)
         mly_log(MLY_LOG_WARNING, "processor %s: %s", worker->id, why.message);
     if (crew->starpu) {
         mly__starpu_work(crew->starpu, worker);

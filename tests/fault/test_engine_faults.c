@@ -85,7 +85,7 @@ static void a_processor_that_vanished_fails_creation(void **state)
     flow.processors[1].device.cpus = mly_alloc(sizeof(uint32_t));
     flow.processors[1].device.cpu_count = 1;
     flow.processors[1].device.cpus[0] = 60000;
-    flow.processors[1].pin = true;
+    flow.processors[1].seat_count = 1;
     assert_int_equal(mly__engine_create_flow(&flow, NULL, MLY_SCHEDULE_EARLIEST, &engine, &err),
                      MLY_E_ABSENT);
     assert_null(engine);

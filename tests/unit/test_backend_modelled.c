@@ -16,8 +16,8 @@ static struct mly_error err;
 static struct rig rig;
 static const struct mly_backend_ops *modelled, *ort;
 
-/* A device whose every run takes so long, by its launch. */
-static void write_device(const char *folder, const char *name, double launch_ns)
+/* A device whose every run takes so long, by its launch, and each copy there and back by its latency. */
+static void write_device(const char *folder, const char *name, double launch_ns, double link_ns)
 {
     char text[1024];
     int length =
@@ -30,13 +30,13 @@ static void write_device(const char *folder, const char *name, double launch_ns)
                  "  \"memory_bytes\": {\"value\": 1e12, \"assumed\": true},\n"
                  "  \"launch_ns\": {\"value\": %g, \"assumed\": true},\n"
                  "  \"node_ns\": {\"value\": 0, \"assumed\": true},\n"
-                 "  \"to_device_latency_ns\": {\"value\": 0, \"assumed\": true},\n"
+                 "  \"to_device_latency_ns\": {\"value\": %g, \"assumed\": true},\n"
                  "  \"to_device_bytes_per_s\": {\"value\": 1e13, \"assumed\": true},\n"
-                 "  \"to_host_latency_ns\": {\"value\": 0, \"assumed\": true},\n"
+                 "  \"to_host_latency_ns\": {\"value\": %g, \"assumed\": true},\n"
                  "  \"to_host_bytes_per_s\": {\"value\": 1e13, \"assumed\": true},\n"
                  "  \"idle_w\": {\"value\": 1, \"assumed\": true},\n"
                  "  \"active_w\": {\"value\": 2, \"assumed\": true}}}\n",
-                 name, launch_ns);
+                 name, launch_ns, link_ns, link_ns / 2);
     char file[64];
     snprintf(file, sizeof file, "%s.json", name);
     expect_ok(mly_file_write(scratch_path(folder, file), text, (size_t)length, &err), err);
@@ -48,9 +48,10 @@ static int setup(void **state)
     scratch = scratch_create();
     char *devices = strdup(scratch_path(scratch, "devices"));
     expect_ok(mly_dir_create(devices, &err), err);
-    write_device(devices, "instant", 0);
-    write_device(devices, "patient", 3e8); /* long enough for a small network on any box */
-    write_device(devices, "endless", 1e9);
+    write_device(devices, "instant", 0, 0);
+    write_device(devices, "patient", 3e8, 0); /* long enough for a small network on any box */
+    write_device(devices, "endless", 1e9, 0);
+    write_device(devices, "remote", 2e7, 1e7);
     setenv("MOTLEY_DEVICES", devices, 1);
     setenv("MOTLEY_CACHE_DIR", scratch_path(scratch, "cache"), 1);
     free(devices);
@@ -106,6 +107,37 @@ static void a_run_takes_as_long_as_is_modelled(void **state)
     int64_t begun_ns = mly_now_ns();
     expect_ok(modelled->run(session, inputs, outputs, &err), err);
     assert_true(mly_now_ns() - begun_ns >= 300000000);
+    tensors_free(inputs, info->input_count);
+    tensors_free(outputs, info->output_count);
+    modelled->close(session);
+}
+
+/* The first run loads weights before; what is copied lies within the run, execution between. */
+static void runs_say_what_they_copied(void **state)
+{
+    (void)state;
+    struct mly_session_copy copies[MLY_SESSION_COPIES_MAX];
+    mly_session *session = open_on("remote", MLY_RESULTS_NEVER);
+    const struct mly_session_info *info = modelled->info(session);
+    struct mly_tensor *inputs = rig_inputs(info, 1, 1), *outputs = rig_outputs(info);
+    assert_int_equal(modelled->copies(session, copies), 0);
+    for (int i = 0; i < 2; i++) {
+        int64_t begun_ns = mly_now_ns();
+        expect_ok(modelled->run(session, inputs, outputs, &err), err);
+        int64_t took_ns = mly_now_ns() - begun_ns;
+        assert_int_equal(modelled->copies(session, copies), 2);
+        const struct mly_session_copy *in = &copies[0], *out = &copies[1];
+        assert_true(!in->out && out->out);
+        assert_true(in->ns >= 10000000 && in->ns < 11000000);
+        assert_true(out->ns >= 5000000 && out->ns < 6000000);
+        assert_true(i > 0 || in->offset_ns >= 10000000);
+        assert_true(in->offset_ns >= 0 && out->offset_ns + out->ns <= took_ns);
+        assert_int_equal(in->bytes, inputs[0].size_bytes);
+        assert_true(out->bytes > 0);
+    }
+    inputs[0].shape.rank = 1;
+    expect_error(modelled->run(session, inputs, outputs, &err), MLY_E_MISMATCH, err, "");
+    assert_int_equal(modelled->copies(session, copies), 0);
     tensors_free(inputs, info->input_count);
     tensors_free(outputs, info->output_count);
     modelled->close(session);
@@ -302,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drives_what_has_a_device_file),
         cmocka_unit_test(a_run_takes_as_long_as_is_modelled),
+        cmocka_unit_test(runs_say_what_they_copied),
         cmocka_unit_test(runs_one_after_another_take_no_less_than_all_together),
         cmocka_unit_test(results_are_the_cpus_where_it_is_fast_enough),
         cmocka_unit_test(results_that_would_take_too_long_are_absent_from_the_first_on),

@@ -482,6 +482,42 @@ static void memory_of_results_is_used_again(void **state)
     rig_free(&rig);
 }
 
+/* --- the runtime's defaults --- */
+
+static uint32_t count_threads(void)
+{
+    uint32_t count = 0;
+    DIR *directory = opendir("/proc/self/task");
+    for (const struct dirent *at; directory && (at = readdir(directory));)
+        count += at->d_name[0] != '.';
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+/* By itself the runtime would start a thread on every other core of the box. */
+static void defaults_stay_on_the_cores_given(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_load(&rig, rig_zoo(scratch, "squeezenet"));
+    struct mly_session_options options = rig_options(1);
+    struct mly_processor one = *options.processor;
+    one.cpu_count = 1;
+    options.processor = &one;
+    options.runtime_defaults = true;
+    const uint32_t before = count_threads();
+    mly_session *session = NULL;
+    expect_ok(ops->open(rig.model, &rig.whole, &options, &session, &err), err);
+    assert_int_equal(count_threads(), before);
+    ops->close(session);
+    uint32_t nowhere = 60000;
+    one.cpus = &nowhere;
+    expect_error(ops->open(rig.model, &rig.whole, &options, &session, &err), MLY_E_ABSENT, err,
+                 "CPU 60000");
+    rig_free(&rig);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2)
@@ -498,6 +534,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(outputs_may_have_any_size),
         cmocka_unit_test(files_may_be_wrong_about_sizes),
         cmocka_unit_test(memory_of_results_is_used_again),
+        cmocka_unit_test(defaults_stay_on_the_cores_given),
     };
     return cmocka_run_group_tests_name("ONNX Runtime", tests, group_setup, group_teardown);
 }

@@ -396,6 +396,23 @@ static void every_allocation_may_fail(void **state)
     mly_machine_destroy(machine);
 }
 
+static void cores_are_all_there_are_or_only_some(void **state)
+{
+    (void)state;
+    static const uint32_t firsts[] = {0, 1}, both_of_one[] = {0, 2}, more[] = {0, 1, 9};
+    assert_false(mly__cpus_are_whole_box(root, firsts, 2)); /* the kernel does not tell */
+    put("sys/devices/system/cpu/online", "0-3\n");
+    assert_false(mly__cpus_are_whole_box(root, firsts, 2));
+    put("sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0,2\n");
+    put("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "1,3\n");
+    assert_true(mly__cpus_are_whole_box(root, firsts, 2));
+    assert_true(mly__cpus_are_whole_box(root, more, 3));
+    assert_false(mly__cpus_are_whole_box(root, both_of_one, 2));
+    assert_false(mly__cpus_are_whole_box(root, NULL, 0));
+    put("sys/devices/system/cpu/online", "0-3-\n");
+    assert_false(mly__cpus_are_whole_box(root, firsts, 2));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -412,6 +429,7 @@ int main(void)
         CASE(features_are_those_that_matter),
         CASE(cuda_devices_are_listed_with_what_is_missing),
         CASE(this_box_is_probed_without_failing),
+        CASE(cores_are_all_there_are_or_only_some),
         CASE(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);

@@ -96,6 +96,10 @@ static void add_some(struct fixture *f)
     record.kind = MLY__TIMELINE_COPY;
     record.bytes = 4096;
     mly__timeline_add(f->writer, &record);
+    record.begin_ns = t + 4 * MS - 2000; /* too narrow to be drawn by itself */
+    record.end_ns = t + 4 * MS;
+    record.out = true;
+    mly__timeline_add(f->writer, &record);
     record = task(f, 1, 1, 1, t + 3 * MS, t + 4 * MS, t + 4 * MS + 1234);
     record.status = MLY_E_BACKEND;
     record.request_class = 7;
@@ -202,16 +206,16 @@ static void traces_say_what_was_recorded(void **state)
     struct mly_json other = mly_json_member_opt(mly_json_root(doc), "otherData");
     assert_string_equal(text_of(other, "title"), "a <\"test\"> & more");
     assert_string_equal(text_of(other, "clock"), "monotonic");
-    assert_int_equal((int)number_of(other, "records"), 6);
+    assert_int_equal((int)number_of(other, "records"), 7);
     assert_int_equal((int)number_of(other, "dropped"), 0);
     assert_int_equal(mly_json_length(mly_json_member_opt(other, "modelled")), 1);
 
     double cpu, tpu, copies, other_lane;
     assert_true(has_lane(doc, "cpu:0", &cpu));
     assert_true(has_lane(doc, "tpu \"x\" (modelled)", &tpu));
-    assert_true(has_lane(doc, "copies to tpu \"x\" (modelled)", &copies));
+    assert_true(has_lane(doc, "copies to and from tpu \"x\" (modelled)", &copies));
     assert_true(has_lane(doc, "cpu:2-3", &other_lane)); /* although it did nothing */
-    assert_false(has_lane(doc, "copies to cpu:0", &other_lane));
+    assert_false(has_lane(doc, "copies to and from cpu:0", &other_lane));
 
     assert_int_equal(count_events(doc, "X", "task"), 4);
     struct mly_json first = event(doc, "X", "task", 0);
@@ -230,7 +234,12 @@ static void traces_say_what_was_recorded(void **state)
                         mly_status_name(MLY_E_BACKEND));
     struct mly_json copy = event(doc, "X", "copy", 0);
     assert_float_equal(number_of(copy, "tid"), copies, 0);
+    assert_string_equal(text_of(copy, "name"), "to b<a>ck\x01");
     assert_int_equal((int)number_of(mly_json_member_opt(copy, "args"), "bytes"), 4096);
+    assert_string_equal(text_of(mly_json_member_opt(copy, "args"), "direction"), "in");
+    copy = event(doc, "X", "copy", 1);
+    assert_string_equal(text_of(copy, "name"), "from b<a>ck\x01");
+    assert_string_equal(text_of(mly_json_member_opt(copy, "args"), "direction"), "out");
 
     assert_int_equal(count_events(doc, "b", "wait"), 3); /* the first one waited for nothing */
     assert_int_equal(count_events(doc, "e", "wait"), 3);
@@ -347,9 +356,12 @@ static void pictures_show_every_wide_task(void **state)
     assert_int_equal(count_text(svg, "class=\"mark\""), 2);
     assert_int_equal(count_text(svg, "class=\"waiting\""), 1);
     assert_int_equal(count_text(svg, "many short tasks"), 1); /* 1.2 us in 4 ms */
+    assert_int_equal(count_text(svg, "many short copies"), 1);
+    assert_non_null(strstr(svg, "copy to b&#60;a&#62;ck?"));
+    assert_non_null(strstr(svg, "; 4096 bytes"));
     assert_non_null(strstr(svg, "a &#60;&#34;test&#34;&#62; &#38; more"));
     assert_non_null(strstr(svg, "b&#60;a&#62;ck?"));
-    assert_non_null(strstr(svg, "4 tasks, 1 requests in"));
+    assert_non_null(strstr(svg, "4 tasks, 1 requests, 2 copies in"));
     assert_non_null(strstr(svg, "waited 1 ms"));
     mly_free(svg);
     mly_timeline_destroy(f.timeline);

@@ -47,6 +47,15 @@ struct mly_session_info {
     int64_t open_ns;    /* what opening took */
 };
 
+/* A part of a run in which tensors were on their way between the host's memory and the processor's. */
+struct mly_session_copy {
+    bool out;          /* back to the host */
+    int64_t offset_ns; /* since the run was asked for */
+    int64_t ns;
+    uint64_t bytes;
+};
+#define MLY_SESSION_COPIES_MAX 2u
+
 /* One node of the runtime's (fused) graph as it ran. */
 struct mly_node_time {
     const char *name; /* the runtime's name */
@@ -98,6 +107,11 @@ struct mly_backend_ops {
     /* Asks a run in progress (from another thread) to stop soon; that run returns MLY_E_CANCELLED. While none is, it does
      * nothing: the next run is not affected. */
     void (*cancel)(mly_session *session);
+    /*
+     * What the last run copied, in order: fills copies[MLY_SESSION_COPIES_MAX], returns how many. On the thread of that
+     * run, after it succeeded. Back ends that work in the host's memory have none.
+     */
+    uint32_t (*copies)(const mly_session *session, struct mly_session_copy *copies);
     /* Per-node times since open; the session must have been opened with profile_nodes; ends profiling. */
     enum mly_status (*node_times)(mly_session *session, struct mly_node_times *out,
                                   struct mly_error *err);

@@ -79,6 +79,8 @@ bool mly__read_text(const char *root, const char *path, char *text, size_t text_
 #define MLY__NAME_BYTES 64
 size_t mly__read_names(const char *root, const char *path, const char *prefix,
                        char (*names)[MLY__NAME_BYTES], size_t max);
+/* As mly_cpus_are_whole_box, of the box recorded under root. */
+bool mly__cpus_are_whole_box(const char *root, const uint32_t *cpus, uint32_t count);
 /* CPU quota in cores and memory limit of this process's control groups, the tightest; 0 is none. */
 void mly__read_cgroup(const char *root, double *cpu_quota, uint64_t *memory_bytes);
 /* CPU model and the features that matter to kernels; "" when unknown. */

@@ -1,7 +1,8 @@
-/* Pinning threads, and the noise of the box. */
+/* Pinning threads, whether CPUs are all there are, and the noise of the box. */
 #ifndef MLY_DEVICE_THREAD_H
 #define MLY_DEVICE_THREAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <motley/status.h>
@@ -17,6 +18,12 @@ enum mly_status mly_thread_pin(uint32_t cpu, struct mly_error *err) MLY_MUST_CHE
  */
 enum mly_status mly_thread_pin_set(const uint32_t *cpus, uint32_t count,
                                    struct mly_error *err) MLY_MUST_CHECK;
+
+/*
+ * True if these CPUs, with those that share a core with one of them, are all that are switched on in
+ * this box: what runs on all cores then leaves them alone. False where the kernel does not tell.
+ */
+bool mly_cpus_are_whole_box(const uint32_t *cpus, uint32_t count);
 
 /*
  * Noise: a fixed piece of arithmetic (about 1 ms) is timed many times on every given CPU at once.

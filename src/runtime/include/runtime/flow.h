@@ -20,7 +20,8 @@ struct mly_flow_processor {
     struct mly_session_options
         session;                 /* how its sessions are opened; processor points at `device` */
     struct mly_processor device; /* its cpus are owned by the flow */
-    bool pin;                    /* its worker pins itself to cpus[0] */
+    uint32_t
+        seat_count; /* its worker stays on the first so many of its cpus; 0: on any of the box */
     int32_t
         node; /* NUMA node of the host's memory that its results lie in; -1: none in particular */
 };

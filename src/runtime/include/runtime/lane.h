@@ -19,9 +19,12 @@ struct mly__lane {
 enum mly_status mly__lane_open(mly_timeline *timeline, const struct mly_processor *device,
                                struct mly__lane *out, struct mly_error *err) MLY_MUST_CHECK;
 
-/* Gives a flow's model and segments their names in a timeline; *out is the caller's. */
+/*
+ * Gives a flow's model and segments their names in a timeline; `batch` is that of requests whose tensors
+ * have no dimensions. *out is the caller's.
+ */
 enum mly_status mly__flow_names_create(mly_timeline *timeline, const struct mly_flow *flow,
-                                       struct mly__flow_names **out,
+                                       uint32_t batch, struct mly__flow_names **out,
                                        struct mly_error *err) MLY_MUST_CHECK;
 /* NULL is fine. */
 void mly__flow_names_destroy(struct mly__flow_names *names);
@@ -32,6 +35,9 @@ void mly__flow_names_destroy(struct mly__flow_names *names);
  */
 void mly__lane_record_task(const struct mly__lane *lane, const struct mly__task *task,
                            int64_t end_ns, enum mly_status status);
+/* Tensors that the task moved meanwhile, or `out` of the processor. As before. */
+void mly__lane_record_copy(const struct mly__lane *lane, const struct mly__task *task, bool out,
+                           int64_t begin_ns, int64_t end_ns, uint64_t bytes);
 /* A request is about to be delivered. Calls with one writer one at a time. */
 void mly__lane_record_request(mly__timeline_writer *writer, const mly_request *request,
                               int64_t now_ns);

@@ -34,8 +34,8 @@ struct mly__worker {
     struct mly__crew *crew;
     uint32_t index; /* of the processor */
     char id[64];    /* its name */
-    bool pin;       /* to this CPU */
-    uint32_t cpu;
+    uint32_t *cpus; /* [cpu_count] where it stays; owned; 0: anywhere */
+    uint32_t cpu_count;
     pthread_t thread;
     bool has_thread;
     struct mly_error error; /* scratch for one task */
@@ -74,8 +74,9 @@ struct mly__seat {
     bool *shared;           /* [segments]: the session is another variant's, which closes it */
     struct mly_tensor *inputs, *outputs, *garbage; /* scratch for one task */
     /* Protected by the crew's lock: */
-    uint64_t tasks, failures;
+    uint64_t tasks, failures, slowed;
     int64_t busy_ns;
+    double modelled_energy_j;
 };
 
 /* A flow with its sessions and requests. */

@@ -1,7 +1,7 @@
 /*
  * Batches that are split over processors: each computes some rows (samples) of every batch, and the
  * request goes on when all are done. Parts read from and write into the whole batch's tensors:
- * nothing is copied.
+ * nothing is copied, but what a back end only writes to memory of its own.
  */
 #ifndef MLY_RUNTIME_SPLIT_H
 #define MLY_RUNTIME_SPLIT_H
@@ -35,10 +35,11 @@ struct mly_tensor mly__split_view(const struct mly__task *task, uint32_t slot);
 struct mly_tensor mly__split_output(const struct mly__task *task, uint32_t slot,
                                     const struct mly_flow_processor *processor);
 /*
- * After a run: brings home what the back end wrote to memory of its own. False if it is declared
- * absent.
+ * After a run: brings home what the back end wrote to memory of its own, and adds its bytes to *copied.
+ * False if it is declared absent.
  */
-bool mly__split_take(const struct mly__task *task, uint32_t slot, struct mly_tensor *output);
+bool mly__split_take(const struct mly__task *task, uint32_t slot, struct mly_tensor *output,
+                     uint64_t *copied);
 /* A part's results are absent, so those of the whole batch are. */
 void mly__split_declare_absent(mly_request *request);
 

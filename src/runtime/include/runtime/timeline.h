@@ -18,7 +18,7 @@
 
 enum mly__timeline_kind {
     MLY__TIMELINE_TASK,   /* one segment of one request on a processor */
-    MLY__TIMELINE_COPY,   /* tensors on their way to a processor */
+    MLY__TIMELINE_COPY,   /* tensors on their way to a processor, or back */
     MLY__TIMELINE_REQUEST /* a whole request, from submission to delivery */
 };
 
@@ -29,11 +29,12 @@ struct mly__timeline_record {
     int64_t begin_ns; /* for requests: submitted */
     int64_t end_ns;
     uint64_t bytes;     /* copied; 0 for tasks and requests */
-    uint32_t processor; /* that ran it; for copies: where the tensors go */
-    uint32_t segment;   /* whose task it was; for copies: whose inputs */
+    uint32_t processor; /* that ran it; for copies: that they are for, or come from */
+    uint32_t segment;   /* whose task it was; for copies: whose inputs or outputs */
     uint32_t model;
     uint32_t batch;         /* samples */
-    uint16_t kind;          /* enum mly__timeline_kind */
+    uint8_t kind;           /* enum mly__timeline_kind */
+    bool out;               /* of copies: from the processor back to the host */
     uint16_t status;        /* enum mly_status */
     uint32_t request_class; /* priority of the request; 0 for the usual one */
 };
