@@ -137,7 +137,8 @@ void *mly__worker_main(void *argument)
     struct mly__crew *crew = worker->crew;
     struct mly_error why = {0};
     /* Opening the sessions has shown that it can be done. */
-    if (worker->pin && mly_thread_pin(worker->cpu, &why) != MLY_OK)
+    if (worker->cpu_count > 0 &&
+        mly_thread_pin_set(worker->cpus, worker->cpu_count, &why) != MLY_OK)
         mly_log(MLY_LOG_WARNING, "processor %s: %s", worker->id, why.message);
     if (crew->starpu) {
         mly__starpu_work(crew->starpu, worker);
