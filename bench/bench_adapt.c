@@ -99,7 +99,7 @@ static void begin(struct stream *stream, uint32_t processors, const uint32_t *cp
             exit(1);
         flow.processors[i].device.cpus[0] = cpus[i];
         flow.processors[i].device.cpu_count = 1;
-        flow.processors[i].pin = true;
+        flow.processors[i].seat_count = 1;
     }
     if (mly__engine_create_flow(&flow, &options, policy, &stream->engine, &err) != MLY_OK)
         fail("starting", &err);
