@@ -116,7 +116,7 @@ static void try_set(struct improving *m, uint32_t to)
     const double value = m->sum ? a + b : fmax(a, b);
     const double before = m->sum ? m->value_ns[from] + m->value_ns[to] : m->value_ns[m->slowest];
     const double saved = isinf(before) ? (isinf(value) ? 0 : INFINITY) : before - value;
-    if (!(saved > m->gain && saved > before * rounding) && !(isinf(saved) && !isinf(m->gain)))
+    if (!(saved > m->gain && (isinf(saved) || saved > before * rounding)))
         return;
     m->gain = saved;
     m->best_count = m->set_count;
