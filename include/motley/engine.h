@@ -201,8 +201,14 @@ struct mly_processor_stats {
     char id[64];              /* as in the plan: "cpu:0-3" */
     uint64_t tasks, failures; /* segments run; of these, failed (not cancelled) */
     int64_t busy_ns;          /* in sessions */
-    bool set_aside;           /* failed too often: it gets no work for a while */
-    int64_t retry_ns;         /* then: ns until it is tried again */
+    /*
+     * Of a modelled processor; else 0: tasks that took longer than is modelled, as this box's CPU
+     * computed their results; and the energy of all its tasks by its model, above idle.
+     */
+    uint64_t slowed;
+    double modelled_energy_j;
+    bool set_aside;   /* failed too often: it gets no work for a while */
+    int64_t retry_ns; /* then: ns until it is tried again */
 };
 /* An engine at one moment. */
 struct mly_engine_stats {
@@ -216,12 +222,19 @@ struct mly_engine_stats {
     uint32_t plan_count, plan; /* ways of running; the one that new batches take, from 0 */
     uint32_t plans_open;       /* those whose sessions are open */
     uint64_t plan_changes;
-    double arrivals_per_s; /* samples, over the last second or so */
-    uint32_t processor_count;
-    struct mly_processor_stats processors[64]; /* the first 64 */
+    double arrivals_per_s;                     /* samples, over the last second or so */
+    uint32_t processor_count;                  /* of `processors` */
+    struct mly_processor_stats processors[64]; /* the first 64; mly_engine_get_processors has all */
 };
 /* Fills *out (the caller's). */
 MLY_API void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out);
+/*
+ * Every processor that the engine's plan uses, in the plan's order (of a family: that one of its ways
+ * uses, open or not). Fills as many of out[room] (the caller's) as there are; returns how many there
+ * are in all. out may be NULL with room 0.
+ */
+MLY_API uint32_t mly_engine_get_processors(mly_engine *engine, struct mly_processor_stats *out,
+                                           uint32_t room);
 
 MLY_END_DECLS
 

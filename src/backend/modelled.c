@@ -133,11 +133,11 @@ static void modelled_close(mly_session *session)
     struct mly__modelled_session *s = mly__modelled_session_of(session);
     if (!s)
         return;
-    if (s->late > 0)
+    if (s->info.slowed > 0)
         mly_log(MLY_LOG_INFO,
                 "%s (modelled): %" PRIu64 " of %" PRIu64
                 " runs took longer than is modelled, as the CPU computed their results",
-                s->processor, s->late, s->runs);
+                s->processor, s->info.slowed, s->runs);
     if (s->cpu)
         s->cpu_ops->close(s->cpu);
     mly__modelled_timings_fini(s);

@@ -177,16 +177,16 @@ static enum mly_status declare_absent(struct mly__modelled_session *s,
 static enum mly_status make_results(struct mly__modelled_session *s,
                                     struct mly__modelled_timing *timing,
                                     const struct mly_tensor *inputs, struct mly_tensor *outputs,
-                                    struct mly_error *err)
+                                    bool *computed, struct mly_error *err)
 {
     const bool inputs_absent = any_absent(s, inputs);
     enum mly_status status = MLY_OK;
-    bool wanted = s->cpu && !inputs_absent &&
-                  (timing->results != MLY__RESULTS_ABSENT || s->results == MLY_RESULTS_ALWAYS);
-    if (wanted)
+    *computed = s->cpu && !inputs_absent &&
+                (timing->results != MLY__RESULTS_ABSENT || s->results == MLY_RESULTS_ALWAYS);
+    if (*computed)
         status = compute(s, timing, inputs, outputs, err);
-    if (status == MLY_OK &&
-        (!wanted || (timing->results == MLY__RESULTS_ABSENT && s->results != MLY_RESULTS_ALWAYS)))
+    if (status == MLY_OK && (!*computed || (timing->results == MLY__RESULTS_ABSENT &&
+                                            s->results != MLY_RESULTS_ALWAYS)))
         status = declare_absent(s, timing, inputs_absent, outputs, err);
     return status;
 }
@@ -204,10 +204,12 @@ static int64_t begin_on_device(const struct mly__modelled_session *s, int64_t be
  * The device has done the run by end_ns, unless the CPU took longer for its results: the next one then
  * begins when it is asked for.
  */
-static void note_end(struct mly__modelled_session *s, int64_t end_ns, bool late)
+static void note_end(struct mly__modelled_session *s, const struct mly__modelled_timing *timing,
+                     int64_t end_ns, bool late)
 {
     s->runs++;
-    s->late += s->loaded && late;
+    s->info.slowed += late;
+    s->info.modelled_energy_j += timing->energy_j;
     s->loaded = true;
     s->end_ns = late ? 0 : end_ns;
     s->returned_ns = mly_now_ns();
@@ -281,15 +283,16 @@ enum mly_status mly__modelled_run(mly_session *session, const struct mly_tensor 
 
     for (uint32_t i = 0; i < s->info.output_count; i++)
         s->is_preset[i] = outputs[i].data != NULL;
+    bool computed = false;
     begin(s);
-    status = make_results(s, timing, inputs, outputs, err);
+    status = make_results(s, timing, inputs, outputs, &computed, err);
     if (status == MLY_OK) {
         const int64_t takes_ns = (int64_t)(timing->run_ns + (s->loaded ? 0 : timing->first_ns));
         const int64_t end_ns = begin_on_device(s, begun_ns) + takes_ns;
-        const bool late = mly_now_ns() - begun_ns > takes_ns;
+        const bool late = computed && mly_now_ns() - begun_ns > takes_ns;
         sleep_until(s, end_ns);
         note_copies(s, timing, begun_ns, end_ns);
-        note_end(s, end_ns, late);
+        note_end(s, timing, end_ns, late);
     }
     const bool cancelled = end(s);
     if (status != MLY_OK || cancelled)

@@ -16,6 +16,7 @@ struct mly__modelled_timing {
     double first_ns;            /* what the session's first run takes longer */
     double input_ns, output_ns; /* on links, of run_ns */
     double input_bytes, output_bytes;
+    double energy_j; /* of one run, above idle */
     enum { MLY__RESULTS_UNDECIDED, MLY__RESULTS_COMPUTED, MLY__RESULTS_ABSENT } results;
     double cpu_ns; /* the CPU's fastest run; 0 before the first */
 };
@@ -38,7 +39,7 @@ struct mly__modelled_session {
     const struct mly_backend_ops *cpu_ops;
     mly_session *cpu; /* NULL: results cannot be computed, or are not wanted */
     char reason[256]; /* why cpu is NULL */
-    uint64_t runs, late;
+    uint64_t runs;
     int64_t end_ns;      /* when the last run ended on the modelled device; 0: nobody can say */
     int64_t returned_ns; /* when that run returned: never before */
     bool *is_preset;     /* [outputs] scratch of one run: the caller provided the memory */

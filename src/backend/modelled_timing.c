@@ -95,6 +95,7 @@ static enum mly_status work_out(const struct mly__modelled_session *s,
         return mly_error_prefix(err, status, "%s (modelled)", s->processor);
     timing->run_ns = cost.input_ns + cost.execution_ns + cost.output_ns;
     timing->first_ns = cost.first_ns;
+    timing->energy_j = cost.energy_j;
     timing->input_ns = cost.input_ns;
     timing->output_ns = cost.output_ns;
     timing->input_bytes = cost.input_bytes;

@@ -4,11 +4,11 @@
 
 #include "base/alloc.h"
 #include "base/stats.h"
-#include "device/modelled.h"
 #include "measuring.h"
 #include "plan/plan.h"
 #include "run_energy.h"
 #include "run_inputs.h"
+#include "run_processors.h"
 #include "run_results.h"
 #include "run_stream.h"
 #include "run_timeline.h"
@@ -113,6 +113,7 @@ struct run {
     struct run_energy energy;
     struct run_timeline timeline;
     struct mly_measure_result measured;
+    struct run_processors processors;
     struct run_verdict verdict;
     struct run_contender contenders[3];
     size_t contender_count;
@@ -202,6 +203,20 @@ static int64_t idle_ns(const struct run_values *given)
     return given->idle_ns ? given->idle_ns : 3000000000;
 }
 
+static bool wants_results(const struct run_values *given)
+{
+    return given->output || given->top || given->verify;
+}
+
+/* What is told of the run, also of one that was interrupted. */
+static enum mly_status look_back(struct run *run, struct mly_error *err)
+{
+    enum mly_status status = run_processors_get(
+        run->engine, run->plan, run_results_mode(run->plan, wants_results(run->given)),
+        run->measured.elapsed_ns, &run->processors, err);
+    return status == MLY_OK ? run_timeline_save(&run->timeline, err) : status;
+}
+
 static enum mly_status stream_once(struct run *run, struct mly_error *err)
 {
     const struct run_values *given = run->given;
@@ -209,10 +224,9 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     enum mly_status status = run_timeline_open(&run->timeline, given->timeline, run->plan, err);
     if (status != MLY_OK)
         return status;
-    struct mly_engine_options options = {.ordered = true,
-                                         .results = given->output || given->top || given->verify
-                                                        ? MLY_RESULTS_ALWAYS
-                                                        : MLY_RESULTS_WHEN_FAST,
+    /* The stream brings results into order: no processor waits for the slowest. */
+    struct mly_engine_options options = {.results =
+                                             run_results_mode(run->plan, wants_results(given)),
                                          .executor = given->executor,
                                          .policy = given->policy,
                                          .timeline = run->timeline.timeline};
@@ -229,8 +243,7 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     uint32_t batch = given->batch ? (uint32_t)given->batch : mly_plan_batch(run->plan);
     uint64_t per_batch = mly_model_fixed_batch(run->model) ? 1 : batch;
     run->results = (struct run_results){.model = run->model,
-                                        .keep = given->output || given->top || given->verify ||
-                                                run->common->json,
+                                        .keep = wants_results(given) || run->common->json,
                                         .output_count = mly_model_output_count(run->model)};
     struct run_stream stream = {
         .engine = run->engine,
@@ -238,7 +251,7 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
         .count = given->duration_ns && !given->count ? 0 : (run->count + per_batch - 1) / per_batch,
         .duration_ns = given->count ? 0 : given->duration_ns,
         .in_flight = run->plan->in_flight,
-        .result = given->output || given->top || given->verify ? run_results_take : NULL,
+        .result = wants_results(given) ? run_results_take : NULL,
         .user = &run->results,
         .progress = &progress,
         .text = "running"};
@@ -250,9 +263,9 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
     run->interrupted = status == MLY_E_CANCELLED;
     if (status == MLY_OK || run->interrupted) {
         struct mly_error why;
-        enum mly_status saved = run_timeline_save(&run->timeline, &why);
-        if (saved != MLY_OK)
-            return mly_error_set(err, saved, "%s", why.message);
+        enum mly_status looked = look_back(run, &why);
+        if (looked != MLY_OK)
+            return mly_error_set(err, looked, "%s", why.message);
     }
     return status;
 }
@@ -270,6 +283,7 @@ static enum mly_status compare_once(struct run *run, struct mly_error *err)
                                               .duration_ns = duration,
                                               .energy = run->given->energy ? &run->energy : NULL,
                                               .idle_ns = idle_ns(run->given),
+                                              .processors = &run->processors,
                                               .progress = &progress};
     enum mly_status status = run_compare(&comparison, run->contenders, &run->contender_count, err);
     cli_progress_end(&progress);
@@ -288,15 +302,6 @@ static void put_summary(struct mly_json_writer *json, const char *key,
     mly_json_end_object(json);
 }
 
-/* Has the plan processors that are not here? Their times are modelled, not measured. */
-static bool is_modelled(const mly_plan *plan)
-{
-    for (uint32_t i = 0; i < plan->processor_count; i++)
-        if (mly_device_model_find(plan->processors[i].kind))
-            return true;
-    return false;
-}
-
 static void put_measured(struct mly_json_writer *json, const struct mly_measure_result *measured)
 {
     mly_json_put_int(json, "samples", (int64_t)measured->samples);
@@ -306,15 +311,6 @@ static void put_measured(struct mly_json_writer *json, const struct mly_measure_
     put_summary(json, "latency_ns", &measured->latency_ns);
     put_summary(json, "execution_ns", &measured->execution_ns);
     put_summary(json, "queue_ns", &measured->queue_ns);
-    mly_json_begin_array(json, "processors");
-    for (uint32_t i = 0; i < measured->processor_count; i++) {
-        mly_json_begin_object(json, NULL);
-        mly_json_put_string(json, "id", measured->processors[i].id);
-        mly_json_put_int(json, "tasks", (int64_t)measured->processors[i].tasks);
-        mly_json_put_number(json, "utilisation", measured->processors[i].utilisation);
-        mly_json_end_object(json);
-    }
-    mly_json_end_array(json);
 }
 
 static void put_contenders(struct mly_json_writer *json, const struct run *run)
@@ -324,6 +320,7 @@ static void put_contenders(struct mly_json_writer *json, const struct run *run)
         const struct run_contender *row = &run->contenders[i];
         mly_json_begin_object(json, NULL);
         mly_json_put_string(json, "who", row->label);
+        mly_json_put_bool(json, "modelled", row->modelled);
         mly_json_put_int(json, "batch", row->batch);
         mly_json_put_number(json, "throughput_per_s", row->throughput_per_s);
         mly_json_put_number(json, "ratio", row->ratio);
@@ -346,15 +343,16 @@ static int report_json(const struct run *run)
     mly_json_put_string(&json, "model", mly_model_path(run->model));
     mly_json_put_string(&json, "plan", line);
     mly_json_put_string(&json, "why", run->plan->why);
-    mly_json_put_bool(&json, "measured", !is_modelled(run->plan));
-    mly_json_put_bool(&json, "modelled", is_modelled(run->plan));
+    run_times_put(&run->processors, &json);
     mly_json_put_bool(&json, "interrupted", run->interrupted);
     mly_json_put_number(&json, "predicted_throughput_per_s", mly_plan_throughput_per_s(run->plan));
     mly_json_put_number(&json, "predicted_latency_ns", mly_plan_latency_ns(run->plan));
-    if (run->given->compare)
+    if (run->given->compare) {
         put_contenders(&json, run);
-    else
+    } else {
         put_measured(&json, &run->measured);
+        run_processors_put(&run->processors, &json);
+    }
     if (run->given->energy && run->given->compare)
         run_energy_put_comparison(&run->energy, &json);
     else if (run->given->energy)
@@ -394,7 +392,7 @@ static void print_contenders(const struct run *run)
                                : "measured|>batch|>samples/s|>ratio|>latency p50|>p99");
     for (size_t i = 0; i < run->contender_count; i++) {
         const struct run_contender *row = &run->contenders[i];
-        cli_table_cell(&table, "%s", row->label);
+        cli_table_cell(&table, "%s%s", row->label, row->modelled ? " (modelled)" : "");
         cli_table_cell(&table, "%u", row->batch);
         cli_table_cell(&table, "%s", mly_rate_text(row->throughput_per_s, a));
         cli_table_cell(&table, "%.2fx", row->ratio);
@@ -407,6 +405,8 @@ static void print_contenders(const struct run *run)
     cli_table_fini(&table);
     puts("(ratio: median over interleaved rounds; latency: of one batch, with one in flight per "
          "core group)");
+    run_times_print(&run->processors, stdout);
+    run_processors_print(&run->processors, false, stdout);
     if (energy)
         run_energy_print_comparison(&run->energy);
     printf("predicted for motley's plan: %s samples/s\n",
@@ -428,14 +428,8 @@ static void print_measured(const struct run *run)
     printf("\nlatency of a batch: p50 %s, p99 %s; of that in execution p50 %s\n",
            cli_time(measured->latency_ns.median, a), cli_time(measured->latency_ns.p99, b),
            cli_time(measured->execution_ns.median, c));
-    if (is_modelled(run->plan))
-        printf("(modelled: tasks took as long as models of processors that are not here say)\n");
-    for (uint32_t i = 0; i < measured->processor_count && measured->batches >= MEANINGFUL_BATCHES;
-         i++)
-        printf("%s%s: %llu tasks, busy %.0f %%\n", measured->processors[i].id,
-               mly_device_model_find(run->plan->processors[i].kind) ? " (modelled)" : "",
-               (unsigned long long)measured->processors[i].tasks,
-               measured->processors[i].utilisation * 100);
+    run_times_print(&run->processors, stdout);
+    run_processors_print(&run->processors, measured->batches >= MEANINGFUL_BATCHES, stdout);
 }
 
 static int report_text(const struct run *run)
@@ -503,6 +497,7 @@ static enum mly_status execute(struct run *run, const char *target, struct mly_e
 static void close_run(struct run *run)
 {
     mly_engine_destroy(run->engine);
+    run_processors_fini(&run->processors);
     run_results_fini(&run->results);
     run_inputs_fini(&run->inputs);
     run_labels_fini(&run->labels);

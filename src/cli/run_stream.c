@@ -21,7 +21,7 @@ static enum mly_status take_outputs(void *user, uint64_t index, const struct mly
                                     size_t output_count, struct mly_error *err)
 {
     const struct run_stream *stream = user;
-    if (!stream->result || index >= stream->inputs->batch_count)
+    if (index >= stream->inputs->batch_count)
         return MLY_OK;
     return stream->result(stream->user, &stream->inputs->batches[index], outputs, output_count,
                           err);
@@ -45,7 +45,7 @@ enum mly_status run_stream(const struct run_stream *stream, struct mly_measure_r
 {
     struct run_stream copy = *stream;
     struct mly_measure_options options = {.inputs = give_inputs,
-                                          .outputs = take_outputs,
+                                          .outputs = stream->result ? take_outputs : NULL,
                                           .progress = stream->progress ? show_progress : NULL,
                                           .user = &copy,
                                           .count = stream->count,
@@ -217,6 +217,7 @@ static enum mly_status start_racer(const mly_model *model, const struct run_inpu
                                    uint64_t sample_count, struct racer *racer,
                                    struct mly_error *err)
 {
+    const struct mly_engine_options options = {.results = run_results_mode(racer->plan, false)};
     racer->inputs = mly_alloc(sizeof *racer->inputs);
     if (!racer->inputs)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
@@ -224,7 +225,7 @@ static enum mly_status start_racer(const mly_model *model, const struct run_inpu
     enum mly_status status =
         run_inputs_make_batches(racer->inputs, racer->plan->batch, sample_count, err);
     if (status == MLY_OK)
-        status = mly_engine_create(model, racer->plan, NULL, &racer->engine, err);
+        status = mly_engine_create(model, racer->plan, &options, &racer->engine, err);
     return status;
 }
 
@@ -262,6 +263,11 @@ enum mly_status run_compare(const struct run_comparison *comparison, struct run_
         status = race(comparison, racers, racer_count, err);
     for (size_t i = 0; status == MLY_OK && i < racer_count; i++)
         summarise(&racers[i], &racers[0], &rows[i]);
+    if (status == MLY_OK)
+        status = run_processors_get(racers[racer_count - 1].engine, plan,
+                                    run_results_mode(plan, false), 0, comparison->processors, err);
+    if (status == MLY_OK)
+        rows[racer_count - 1].modelled = run_times_are_modelled(comparison->processors);
     if (status == MLY_OK)
         *count = racer_count;
     for (size_t i = 0; i < racer_count; i++) {

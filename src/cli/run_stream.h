@@ -8,6 +8,7 @@
 #include "plan/plan.h"
 #include "run_energy.h"
 #include "run_inputs.h"
+#include "run_processors.h"
 #include "runtime/measure.h"
 
 /* Called with the results of each distinct batch once, in order. */
@@ -46,6 +47,7 @@ struct run_contender {
     double p50_ns, p99_ns;   /* over all rounds */
     double ratio; /* throughput over the first contender's, median of the rounds' ratios */
     uint64_t batches;
+    bool modelled;                /* on processors that are not here, as their models say */
     struct run_energy_use energy; /* while saturated; empty unless it was asked for */
 };
 
@@ -58,6 +60,7 @@ struct run_comparison {
     int64_t duration_ns;
     struct run_energy *energy; /* open; NULL: nobody asked */
     int64_t idle_ns;           /* how long the box is metered before, with all engines open */
+    struct run_processors *processors; /* gets what those of the plan did, of all rounds */
     struct cli_progress *progress;
 };
 

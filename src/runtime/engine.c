@@ -260,6 +260,8 @@ static void fill_stats(const mly_engine *engine, uint32_t processor,
         stats->tasks += variant->seats[processor].tasks;
         stats->failures += variant->seats[processor].failures;
         stats->busy_ns += variant->seats[processor].busy_ns;
+        stats->slowed += variant->seats[processor].slowed;
+        stats->modelled_energy_j += variant->seats[processor].modelled_energy_j;
     }
     stats->set_aside = mly_scheduler_is_aside(crew->scheduler, processor, &until_ns);
     stats->retry_ns = stats->set_aside ? until_ns - mly_now_ns() : 0;
@@ -267,15 +269,46 @@ static void fill_stats(const mly_engine *engine, uint32_t processor,
         stats->retry_ns = 0;
 }
 
+/* By any of its plans, open or not. */
 static bool is_used(const mly_engine *engine, uint32_t processor)
 {
     for (uint32_t v = 0; v < engine->variant_count; v++) {
-        const struct mly__variant *variant = &engine->variants[v];
-        if (variant->ready && processor < variant->flow.processor_count &&
-            variant->seats[processor].sessions)
-            return true;
+        const struct mly_flow *flow = &engine->variants[v].flow;
+        for (uint32_t s = 0; s < flow->segment_count; s++) {
+            const struct mly_flow_segment *segment = &flow->segments[s];
+            for (uint32_t i = 0; i < segment->processor_count; i++) {
+                if (segment->processors[i] == processor)
+                    return true;
+            }
+        }
     }
     return false;
+}
+
+/* With the lock held. */
+static uint32_t fill_processors(const mly_engine *engine, struct mly_processor_stats *out,
+                                uint32_t room)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < engine->crew->worker_count; i++) {
+        if (!is_used(engine, i))
+            continue;
+        if (count < room)
+            fill_stats(engine, i, &out[count]);
+        count++;
+    }
+    return count;
+}
+
+uint32_t mly_engine_get_processors(mly_engine *engine, struct mly_processor_stats *out,
+                                   uint32_t room)
+{
+    if (room > 0)
+        memset(out, 0, room * sizeof *out);
+    pthread_mutex_lock(&engine->crew->lock);
+    uint32_t count = fill_processors(engine, out, room);
+    pthread_mutex_unlock(&engine->crew->lock);
+    return count;
 }
 
 void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
@@ -299,10 +332,8 @@ void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
     out->plan = engine->serving;
     out->plan_changes = engine->changes;
     out->arrivals_per_s = mly__pace_rate(&engine->pace, mly_now_ns());
-    size_t room = sizeof out->processors / sizeof *out->processors;
-    for (uint32_t i = 0; i < engine->crew->worker_count && out->processor_count < room; i++) {
-        if (is_used(engine, i))
-            fill_stats(engine, i, &out->processors[out->processor_count++]);
-    }
+    const uint32_t room = sizeof out->processors / sizeof *out->processors;
+    const uint32_t count = fill_processors(engine, out->processors, room);
+    out->processor_count = count < room ? count : room;
     pthread_mutex_unlock(&engine->crew->lock);
 }

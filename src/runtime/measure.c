@@ -2,12 +2,13 @@
  * A measured stream. One thread, the caller's, submits and takes results; engine threads only
  * note when a batch was done and put its lane into a queue.
  *
- *   1. Keep `in_flight` batches in flight, as long as there are lanes: a batch holds its lane
- *      until its result was delivered, so results that wait for an older one need lanes beyond
- *      `in_flight`.
+ *   1. Keep `in_flight` batches in flight, as long as there are lanes. A batch holds its lane until
+ *      its result was delivered, so results that wait for an older one need lanes beyond `in_flight`:
+ *      as many as other processors finish while a slow one is busy. Many results would be much memory:
+ *      beyond a few, so many as fit into a number of bytes.
  *   2. Between warm-up and measuring, let everything finish, so that the clock starts on an idle
  *      engine.
- *   3. Deliver in order of submission.
+ *   3. Deliver in order of submission. What nobody wants is not held.
  *   4. Do not wake for every batch: with more than two per processor in flight, once for half of
  *      them. Short batches would otherwise lose as much time to being handed over as they take.
  *   5. Throughput without filling and draining: the rates at which processors finished the last
@@ -29,13 +30,18 @@
 #define PROGRESS_NS 100000000
 /* Latencies kept; of more, a uniform sample of so many. */
 #define SAMPLES_MAX ((size_t)1 << 20)
+/* (1) A processor may be so many times slower than those beside it. */
+#define LANES_PER_BATCH 64u
+#define LANES_ENOUGH 4096u
+#define WAITING_BYTES ((uint64_t)256 << 20)
 
 struct stream;
 
 struct lane {
     struct stream *stream;
+    struct lane *next;    /* of those that are free, or by order of submission */
     mly_request *request; /* NULL when free */
-    uint64_t samples;
+    uint64_t index, samples, bytes;
     bool measured, finished;
     int64_t done_ns; /* written by the engine's thread before the lane goes into the queue */
 };
@@ -56,12 +62,14 @@ struct stream {
     enum mly_status status; /* the first failure */
     bool exhausted, stopped, started;
     uint32_t lane_count, in_flight;
-    uint64_t next, delivered; /* indices of batches */
-    struct lane *lanes;
+    uint64_t next; /* index of the next batch */
+    struct lane *lanes, *free;
+    struct lane *oldest, **newest; /* (3) not yet delivered; with `outputs` only */
+    uint32_t held;                 /* lanes that are not free */
+    uint64_t waiting_bytes;        /* of results, by `outputs` */
     struct mly_tensor *inputs;
     mly_queue *finished;
     int64_t started_ns, last_done_ns, last_progress_ns;
-    struct mly_engine_stats before, after;
     struct departures *departures; /* [processor_count] */
     double *series[SERIES_COUNT];
     size_t series_capacity[SERIES_COUNT], series_length;
@@ -70,7 +78,10 @@ struct stream {
 
 uint32_t mly_measure_lanes(uint32_t in_flight)
 {
-    return 2 * in_flight + 2;
+    const uint32_t least = 2 * in_flight + 2;
+    if (in_flight < LANES_ENOUGH / LANES_PER_BATCH)
+        return LANES_PER_BATCH * in_flight;
+    return least > LANES_ENOUGH ? least : LANES_ENOUGH;
 }
 
 static void note_done(mly_request *request, enum mly_status status, void *user)
@@ -115,20 +126,39 @@ static bool wants_more(const struct stream *stream)
 static void start_clock(struct stream *stream)
 {
     stream->started = true;
-    mly_engine_get_stats(stream->engine, &stream->before);
     stream->started_ns = stream->last_done_ns = stream->last_progress_ns = mly_now_ns();
+}
+
+/* The first free lane, for a batch that was submitted. */
+static void hold(struct stream *stream, struct lane *lane)
+{
+    stream->free = lane->next;
+    stream->held++;
+    lane->next = NULL;
+    if (!stream->options->outputs)
+        return;
+    *stream->newest = lane;
+    stream->newest = &lane->next;
+}
+
+/* (1) */
+static bool has_lane(const struct stream *stream)
+{
+    const struct mly_measure_options *o = stream->options;
+    const uint64_t room = o->waiting_bytes > 0 ? o->waiting_bytes : WAITING_BYTES;
+    return stream->free && (stream->held < 2 * o->in_flight + 2 || stream->waiting_bytes < room);
 }
 
 static void submit_one(struct stream *stream)
 {
     const struct mly_flow *flow = mly__engine_flow(stream->engine);
-    uint32_t number = (uint32_t)(stream->next % stream->lane_count);
-    struct lane *lane = &stream->lanes[number];
+    struct lane *lane = stream->free;
     struct mly_error why;
     why.message[0] = '\0';
     memset(stream->inputs, 0, flow->input_count * sizeof *stream->inputs);
     enum mly_status status =
-        stream->options->inputs(stream->options->user, stream->next, number, stream->inputs, &why);
+        stream->options->inputs(stream->options->user, stream->next,
+                                (uint32_t)(lane - stream->lanes), stream->inputs, &why);
     if (status == MLY_E_NOT_FOUND) {
         stream->exhausted = true;
         return;
@@ -137,6 +167,7 @@ static void submit_one(struct stream *stream)
     lane->samples = has_batch ? (uint64_t)stream->inputs[0].shape.dims[0] : 1;
     lane->measured = stream->started;
     lane->finished = false;
+    lane->index = stream->next;
     if (status == MLY_OK)
         status = mly_engine_submit(stream->engine, stream->inputs, flow->input_count, NULL, true,
                                    note_done, lane, &lane->request, &why);
@@ -144,6 +175,7 @@ static void submit_one(struct stream *stream)
         fail(stream, status, &why);
         return;
     }
+    hold(stream, lane);
     stream->next++;
     stream->in_flight++;
     for (uint32_t p = 0; p < flow->processor_count; p++) { /* (5) */
@@ -162,8 +194,7 @@ static void submit(struct stream *stream)
             if (!wants_more(stream))
                 return;
         }
-        if (stream->in_flight >= stream->options->in_flight ||
-            stream->next - stream->delivered >= stream->lane_count) /* (1) */
+        if (stream->in_flight >= stream->options->in_flight || !has_lane(stream)) /* (1) */
             return;
         submit_one(stream);
     }
@@ -241,6 +272,16 @@ static void count_in(struct stream *stream, const struct lane *lane)
     stream->series[SERIES_QUEUE][at] = (double)queue_ns;
 }
 
+static uint64_t result_bytes(const struct lane *lane)
+{
+    size_t count = 0;
+    uint64_t bytes = 0;
+    const struct mly_tensor *outputs = mly_request_outputs(lane->request, &count);
+    for (size_t i = 0; i < count; i++)
+        bytes += outputs[i].size_bytes;
+    return bytes;
+}
+
 /* A batch is over; `done` has returned when the wait has. */
 static void take(struct stream *stream, struct lane *lane)
 {
@@ -248,6 +289,8 @@ static void take(struct stream *stream, struct lane *lane)
     enum mly_status status = mly_request_wait(lane->request, &why);
     stream->in_flight--;
     lane->finished = true;
+    lane->bytes = stream->options->outputs ? result_bytes(lane) : 0;
+    stream->waiting_bytes += lane->bytes;
     if (status == MLY_OK) {
         if (lane->measured)
             count_in(stream, lane);
@@ -259,25 +302,43 @@ static void take(struct stream *stream, struct lane *lane)
     fail(stream, status, &why);
 }
 
-/* (3) Failed batches have no outputs and are passed over. */
-static void deliver(struct stream *stream)
+static void free_lane(struct stream *stream, struct lane *lane)
 {
-    while (stream->delivered < stream->next) {
-        struct lane *lane = &stream->lanes[stream->delivered % stream->lane_count];
-        if (!lane->finished)
-            return;
-        size_t count = 0;
-        const struct mly_tensor *outputs = mly_request_outputs(lane->request, &count);
-        if (outputs && stream->options->outputs) {
-            struct mly_error why;
-            why.message[0] = '\0';
-            enum mly_status status = stream->options->outputs(
-                stream->options->user, stream->delivered, outputs, count, &why);
-            fail(stream, status, &why);
-        }
-        mly_request_release(lane->request);
-        lane->request = NULL;
-        stream->delivered++;
+    mly_request_release(lane->request);
+    lane->request = NULL;
+    stream->waiting_bytes -= lane->bytes;
+    stream->held--;
+    lane->next = stream->free;
+    stream->free = lane;
+}
+
+/* Failed batches have no outputs and are passed over. */
+static void hand_out(struct stream *stream, const struct lane *lane)
+{
+    size_t count = 0;
+    const struct mly_tensor *outputs = mly_request_outputs(lane->request, &count);
+    struct mly_error why;
+    why.message[0] = '\0';
+    if (outputs)
+        fail(stream,
+             stream->options->outputs(stream->options->user, lane->index, outputs, count, &why),
+             &why);
+}
+
+/* (3) The batch is over: it goes, and those that waited for it. */
+static void deliver(struct stream *stream, struct lane *lane)
+{
+    if (!stream->options->outputs) {
+        free_lane(stream, lane);
+        return;
+    }
+    while (stream->oldest && stream->oldest->finished) {
+        lane = stream->oldest;
+        stream->oldest = lane->next;
+        if (!stream->oldest)
+            stream->newest = &stream->oldest;
+        hand_out(stream, lane);
+        free_lane(stream, lane);
     }
 }
 
@@ -342,7 +403,7 @@ static void pump(struct stream *stream)
         uint32_t least = wake_after(stream);
         while (mly_queue_pop(stream->finished, least, deadline_ns, &item) == MLY_OK) {
             take(stream, item);
-            deliver(stream);
+            deliver(stream, item);
             least = 1;
             deadline_ns = 0;
         }
@@ -357,7 +418,6 @@ static void conclude(struct stream *stream)
     struct mly_measure_result *result = stream->result;
     if (!stream->started)
         return;
-    mly_engine_get_stats(stream->engine, &stream->after);
     result->elapsed_ns = stream->last_done_ns - stream->started_ns;
     if (result->elapsed_ns > 0)
         result->throughput_per_s = (double)result->samples * 1e9 / (double)result->elapsed_ns;
@@ -365,16 +425,6 @@ static void conclude(struct stream *stream)
     result->latency_ns = mly_summarise(stream->series[SERIES_LATENCY], stream->series_length);
     result->execution_ns = mly_summarise(stream->series[SERIES_EXECUTION], stream->series_length);
     result->queue_ns = mly_summarise(stream->series[SERIES_QUEUE], stream->series_length);
-    result->processor_count = stream->after.processor_count;
-    for (uint32_t i = 0; i < result->processor_count; i++) {
-        const struct mly_processor_stats *a = &stream->before.processors[i];
-        const struct mly_processor_stats *b = &stream->after.processors[i];
-        memcpy(result->processors[i].id, b->id, sizeof b->id);
-        result->processors[i].tasks = b->tasks - a->tasks;
-        if (result->elapsed_ns > 0)
-            result->processors[i].utilisation =
-                (double)(b->busy_ns - a->busy_ns) / (double)result->elapsed_ns;
-    }
 }
 
 static enum mly_status allocate(struct stream *stream, struct mly_error *err)
@@ -388,8 +438,11 @@ static enum mly_status allocate(struct stream *stream, struct mly_error *err)
     if (!stream->lanes || !stream->inputs || !stream->departures)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for %u batches in flight",
                              stream->options->in_flight);
-    for (uint32_t i = 0; i < stream->lane_count; i++)
-        stream->lanes[i].stream = stream;
+    for (uint32_t i = stream->lane_count; i-- > 0;) {
+        stream->lanes[i] = (struct lane){.stream = stream, .next = stream->free};
+        stream->free = &stream->lanes[i];
+    }
+    stream->newest = &stream->oldest;
     return mly_queue_create(stream->lane_count, &stream->finished, err);
 }
 

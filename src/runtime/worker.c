@@ -71,6 +71,15 @@ static enum mly_status run(struct mly__worker *worker, struct mly__seat *seat,
     return MLY_OK;
 }
 
+/* What a back end counts of its runs; the session is this worker's. */
+static const struct mly_session_info *info_of(const struct mly__worker *worker,
+                                              const struct mly__seat *seat,
+                                              const struct mly__task *task)
+{
+    const struct mly_flow *flow = task->request->pool->flow;
+    return flow->processors[worker->index].ops->info(seat->sessions[task->schedule.segment]);
+}
+
 /* The engine is done with this worker: who destroys it may wait for that. */
 void mly__engine_leave(mly_engine *engine)
 {
@@ -89,6 +98,7 @@ static void execute(struct mly__worker *worker, struct mly__task *task)
     int64_t begun_ns = mly_now_ns(), now_ns = begun_ns;
     if (mly__core_begin(task, begun_ns)) {
         pthread_mutex_unlock(&crew->lock);
+        const struct mly_session_info *info = info_of(worker, seat, task), before = *info;
         status = run(worker, seat, task);
         now_ns = mly_now_ns();
         mly__lane_record_task(&worker->lane, task, now_ns, status);
@@ -96,6 +106,8 @@ static void execute(struct mly__worker *worker, struct mly__task *task)
         seat->tasks++;
         seat->failures += status != MLY_OK && status != MLY_E_CANCELLED;
         seat->busy_ns += now_ns - begun_ns;
+        seat->slowed += info->slowed - before.slowed;
+        seat->modelled_energy_j += info->modelled_energy_j - before.modelled_energy_j;
     }
     struct mly__wakes wakes = {.count = 0};
     uint32_t garbage_count = 0;

@@ -27,8 +27,12 @@ struct mly_session_options {
     bool spin;        /* worker threads of the runtime spin between nodes */
     bool
         pin; /* pin the runtime's own threads to cpus[1…]; the caller of run pins itself to cpus[0] */
-    bool
-        runtime_defaults; /* baseline: open the file as the runtime would by itself (all its defaults); the rest is ignored */
+    /*
+     * Baseline: open the file as the runtime would by itself; the rest is ignored. By itself it
+     * takes all cores of the box: where the processor is only some of them, it is given as many
+     * threads as those, on those. No processor: the whole box.
+     */
+    bool runtime_defaults;
     bool no_prepared_copy; /* the plain way: optimise and pack in memory for this session alone */
     bool profile_nodes;    /* record per-node times (slower) */
     enum mly_results results; /* of modelled processors */
@@ -45,6 +49,12 @@ struct mly_session_info {
     uint32_t input_count, output_count;
     bool prepared_copy; /* opened from the shared prepared copy */
     int64_t open_ns;    /* what opening took */
+    /*
+     * Of a modelled processor, growing with its runs; else 0: runs that took longer than is modelled,
+     * as the CPU computed their results; and energy above idle. Only for who runs the session.
+     */
+    uint64_t slowed;
+    double modelled_energy_j;
 };
 
 /* A part of a run in which tensors were on their way between the host's memory and the processor's. */

@@ -24,25 +24,30 @@ struct mly_measure_progress {
 struct mly_measure_options {
     /*
      * Where inputs come from; called from the calling thread. Sets inputs[input_count], borrowed
-     * until the result of this index was delivered. lane is in [0, lanes): no two batches whose
-     * memory is still in use share one, so that memory may be kept per lane; lanes is
-     * mly_measure_lanes(in_flight). MLY_E_NOT_FOUND ends the stream; other statuses end it with
-     * that error.
+     * until the result of this index was delivered, or without `outputs` until the batch is done.
+     * lane is in [0, lanes): no two batches whose memory is still in use share one, so that memory
+     * may be kept per lane; lanes is mly_measure_lanes(in_flight). MLY_E_NOT_FOUND ends the stream;
+     * other statuses end it with that error.
      */
     enum mly_status (*inputs)(void *user, uint64_t index, uint32_t lane, struct mly_tensor *inputs,
                               struct mly_error *err);
     /*
-     * Results in the order of submission, from the calling thread; may be NULL. A failure ends
-     * the stream.
+     * Results in the order of submission, from the calling thread; NULL: nobody wants them, and
+     * nothing waits for an older batch. A failure ends the stream.
      */
     enum mly_status (*outputs)(void *user, uint64_t index, const struct mly_tensor *outputs,
                                size_t output_count, struct mly_error *err);
     void (*progress)(void *user, const struct mly_measure_progress *progress); /* may be NULL */
     void *user;
-    uint64_t count;          /* batches to measure; 0: as long as duration_ns or the inputs last */
-    int64_t duration_ns;     /* 0: as long as count or the inputs last */
-    uint64_t warm_up;        /* batches that run first and count for nothing but the outputs */
-    uint32_t in_flight;      /* at least 1 */
+    uint64_t count;      /* batches to measure; 0: as long as duration_ns or the inputs last */
+    int64_t duration_ns; /* 0: as long as count or the inputs last */
+    uint64_t warm_up;    /* batches that run first and count for nothing but the outputs */
+    uint32_t in_flight;  /* at least 1 */
+    /*
+     * Bytes of results that may wait for older ones, beyond those of `in_flight` and some more
+     * batches; 0: 256 MiB. A processor that is far slower than others makes their results wait.
+     */
+    uint64_t waiting_bytes;
     const atomic_bool *stop; /* may be NULL; set from anywhere, a signal handler too */
 };
 
@@ -56,20 +61,15 @@ struct mly_measure_result {
     struct mly_summary latency_ns;   /* submit to result, of one batch */
     struct mly_summary execution_ns; /* of that, in sessions */
     struct mly_summary queue_ns;     /* of that, waiting */
-    uint32_t processor_count;
-    struct {
-        char id[64];
-        double utilisation; /* busy time over elapsed_ns */
-        uint64_t tasks;
-    } processors[64]; /* the first 64 */
 };
 
-/* Lanes of memory that inputs must expect. */
+/* Lanes that inputs must expect; most are used only where processors are of very unlike speed. */
 uint32_t mly_measure_lanes(uint32_t in_flight);
 
 /*
  * Runs a stream of batches through the engine (which others may use as well; they then share its
- * time). result is filled in every case but MLY_E_INVALID and MLY_E_NO_MEMORY at the start, with
+ * time). An `ordered` engine holds results back itself: then a slow processor stops the others when
+ * `in_flight` batches wait. result is filled in every case but MLY_E_INVALID and MLY_E_NO_MEMORY at the start, with
  * what was finished.
  * Errors: MLY_E_CANCELLED when stopped (what waits is cancelled, what runs is waited for); the
  * first error of a batch, of inputs or of outputs; MLY_E_CLOSED. Nothing is in flight any more
