@@ -1,6 +1,5 @@
 /* motley run: runs a plan, or a model that is planned first, on real input. */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/stats.h"
@@ -128,27 +127,14 @@ static bool is_plan_file(const char *path)
     return length > 5 && strcmp(path + length - 5, ".json") == 0;
 }
 
-/* A relative path in a plan counts from here or, when nothing is there, from the plan's own folder. New string. */
-static char *model_path_of(const char *plan_path, const char *model_path)
-{
-    const char *slash = strrchr(plan_path, '/');
-    if (model_path[0] == '/' || !slash || access(model_path, F_OK) == 0)
-        return mly_strdup(model_path);
-    return mly_strfmt("%.*s%s", (int)(slash + 1 - plan_path), plan_path, model_path);
-}
-
 static enum mly_status open_plan(struct run *run, const char *path, struct mly_error *err)
 {
-    enum mly_status status = mly_plan_load(path, &run->plan, err);
-    if (status != MLY_OK)
-        return status;
-    char *model = run->given->model ? mly_strdup(run->given->model)
-                                    : model_path_of(path, mly_plan_model_path(run->plan));
-    if (!model)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
-    status = cli_model_open(model, run->given->keep_overridable, &run->model, err);
-    mly_free(model);
-    return status == MLY_OK ? mly_plan_check(run->plan, run->model, run->box.machine, err) : status;
+    const struct run_values *given = run->given;
+    const struct cli_plan_source source = {.path = path,
+                                           .devices = given->devices,
+                                           .model = given->model,
+                                           .keep_overridable = given->keep_overridable};
+    return cli_plan_open(&source, &run->plan, &run->model, &run->box, err);
 }
 
 static enum mly_status decide_plan(struct run *run, const char *path, struct mly_error *err)
@@ -159,6 +145,8 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
     enum mly_status status =
         given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
     if (status == MLY_OK)
+    if (status == MLY_OK)
+        status = cli_box_open(given->devices, NULL, &run->box, err);
         status = cli_model_open(path, given->keep_overridable, &run->model, err);
     if (status != MLY_OK)
         return status;
@@ -474,11 +462,9 @@ static enum mly_status execute(struct run *run, const char *target, struct mly_e
     if (status == MLY_OK && given->labels)
         status = run_labels_load(given->labels, &run->labels, err);
     if (status == MLY_OK)
-        status = cli_box_open(given->devices, NULL, &run->box, err);
+        status = run->from_file ? open_plan(run, target, err) : decide_plan(run, target, err);
     if (status == MLY_OK && given->energy)
         status = run_energy_open(run->box.machine, given->energy_of, &run->energy, err);
-    if (status == MLY_OK)
-        status = run->from_file ? open_plan(run, target, err) : decide_plan(run, target, err);
     if (status == MLY_OK)
         status = load_inputs(run, err);
     if (status != MLY_OK)

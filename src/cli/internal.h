@@ -96,6 +96,21 @@ enum mly_status cli_model_open(const char *path, bool keep_overridable, mly_mode
 enum mly_status cli_parse_counts(const char *option, const char *text, uint32_t **out,
                                  uint32_t *count, struct mly_error *err) MLY_MUST_CHECK;
 
+/* plan_open.c: a plan file, and what it needs. */
+struct cli_plan_source {
+    const char *path;
+    const char *devices; /* NULL: the CPUs that it was made for */
+    const char *model;   /* NULL: where the plan says */
+    bool keep_overridable;
+};
+/*
+ * Each may be set, and is then the caller's, whatever is returned. MLY_E_MISMATCH: the plan is of another box,
+ * model or way of reading it.
+ */
+enum mly_status cli_plan_open(const struct cli_plan_source *source, mly_plan **plan,
+                              mly_model **model, struct cli_box *box,
+                              struct mly_error *err) MLY_MUST_CHECK;
+
 /* The commands. */
 extern const struct cli_command cli_command_devices, cli_command_inspect, cli_command_zoo,
     cli_command_split, cli_command_profile, cli_command_plan, cli_command_run, cli_command_simulate,

@@ -1,6 +1,5 @@
 /* motley simulate: the plan to simulate, from a file or for a model, with what its segments cost. */
 #include <string.h>
-#include <unistd.h>
 
 #include <motley/decide.h>
 
@@ -29,11 +28,6 @@ bool simulate_is_plan_file(const char *path)
 {
     size_t length = strlen(path);
     return length > 5 && strcmp(path + length - 5, ".json") == 0;
-}
-
-static enum mly_status out_of_memory(struct mly_error *err)
-{
-    return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
 }
 
 /* --- measured costs --- */
@@ -83,29 +77,10 @@ static enum mly_status open_costs(struct simulate *s, struct mly_error *err)
 
 /* --- a plan file --- */
 
-/* A relative path in a plan counts from here or, when nothing is there, from the plan's own folder. */
-static char *model_path_of(const char *plan_path, const char *model_path)
-{
-    const char *slash = strrchr(plan_path, '/');
-    if (model_path[0] == '/' || !slash || access(model_path, F_OK) == 0)
-        return mly_strdup(model_path);
-    return mly_strfmt("%.*s%s", (int)(slash + 1 - plan_path), plan_path, model_path);
-}
-
 static enum mly_status open_file(struct simulate *s, mly_plan **out, struct mly_error *err)
 {
-    enum mly_status status = mly_plan_load(s->target, out, err);
-    if (status != MLY_OK)
-        return status;
-    char *path = s->given->model ? mly_strdup(s->given->model)
-                                 : model_path_of(s->target, mly_plan_model_path(*out));
-    if (!path)
-        return out_of_memory(err);
-    status = cli_box_open(NULL, NULL, &s->box, err);
-    if (status == MLY_OK)
-        status = cli_model_open(path, false, &s->model, err);
-    mly_free(path);
-    return status == MLY_OK ? mly_plan_check(*out, s->model, s->box.machine, err) : status;
+    const struct cli_plan_source source = {.path = s->target, .model = s->given->model};
+    return cli_plan_open(&source, out, &s->model, &s->box, err);
 }
 
 /* --- a model --- */

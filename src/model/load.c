@@ -194,6 +194,11 @@ const struct mly_graph *mly_model_graph(const mly_model *model)
     return &model->graph;
 }
 
+bool mly_model_keeps_overridable(const mly_model *model)
+{
+    return model->options.keep_overridable;
+}
+
 uint32_t mly_graph_find_tensor(const struct mly_graph *graph, const char *name)
 {
     const mly_model *model = mly__model_of(graph);

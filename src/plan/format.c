@@ -164,8 +164,12 @@ enum mly_status mly_plan_format(const mly_plan *plan, char **text, size_t *lengt
     mly_json_put_string(&writer, "path", mly_plan_model_path(plan));
     mly_json_put_string(&writer, "name", plan->model_name);
     mly_json_put_string(&writer, "hash", plan->model_hash);
+    if (plan->keep_overridable)
+        mly_json_put_bool(&writer, "keep_overridable", true);
     mly_json_end_object(&writer);
     mly_json_put_string(&writer, "host", plan->host_id);
+    if (plan->host_cpus[0])
+        mly_json_put_string(&writer, "host_cpus", plan->host_cpus);
     mly_json_put_string(&writer, "runtime", plan->runtime);
     if (plan->shapes[0])
         mly_json_put_string(&writer, "shapes", plan->shapes);

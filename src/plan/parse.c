@@ -474,9 +474,23 @@ static enum mly_status read_candidates(struct reader *r, struct mly_json root,
     return status;
 }
 
+/* As after -d: "cpu:0-3+8". */
+static enum mly_status read_host_cpus(struct reader *r, struct mly_json root, struct mly_error *err)
+{
+    char *to = r->plan->host_cpus;
+    enum mly_status status =
+        read_text(r, root, "host_cpus", false, to, sizeof r->plan->host_cpus, err);
+    if (!status && *to &&
+        (strncmp(to, "cpu:", 4) != 0 || !to[4] ||
+         to[4 + strspn(to + 4, "0123456789abcdefx+:-")] != '\0'))
+        status = refuse(r, err, mly_json_member_opt(root, "host_cpus"),
+                        "expected CPUs as in \"cpu:0-3+8\"");
+    return status;
+}
+
 static enum mly_status read_model(struct reader *r, struct mly_json root, struct mly_error *err)
 {
-    static const char *const known[] = {"path", "name", "hash", NULL};
+    static const char *const known[] = {"path", "name", "hash", "keep_overridable", NULL};
     mly_plan *plan = r->plan;
     struct mly_json object, path;
     enum mly_status status = mly_json_member(root, "model", &object, err);
@@ -497,6 +511,8 @@ static enum mly_status read_model(struct reader *r, struct mly_json root, struct
         (strlen(plan->model_hash) != 64 || strspn(plan->model_hash, "0123456789abcdef") != 64))
         status = refuse(r, err, mly_json_member_opt(object, "hash"),
                         "expected 64 lower-case hexadecimal digits");
+    if (!status && mly_json_member_opt(object, "keep_overridable").impl)
+        status = mly_json_bool(object, "keep_overridable", &plan->keep_overridable, err);
     return status;
 }
 
@@ -633,10 +649,11 @@ static enum mly_status read_shapes(struct reader *r, struct mly_json root, struc
 static enum mly_status read_plan(const char *name, struct mly_json root, mly_plan **out,
                                  struct mly_error *err)
 {
-    static const char *const known[] = {
-        "motley_plan", "model",      "host",   "runtime",   "planner",  "objective",  "why",
-        "prediction",  "batch",      "ladder", "in_flight", "segments", "processors", "candidates",
-        "family",      "rate_per_s", "note",   "shapes",    NULL};
+    static const char *const known[] = {"motley_plan", "model",      "host",       "host_cpus",
+                                        "runtime",     "planner",    "objective",  "why",
+                                        "prediction",  "batch",      "ladder",     "in_flight",
+                                        "segments",    "processors", "candidates", "family",
+                                        "rate_per_s",  "note",       "shapes",     NULL};
     struct reader r = {.name = name};
     enum mly_status status = check_version(name, root, err);
     if (!status)
@@ -649,6 +666,8 @@ static enum mly_status read_plan(const char *name, struct mly_json root, mly_pla
     status = read_model(&r, root, err);
     if (!status)
         status = read_text(&r, root, "host", true, plan->host_id, sizeof plan->host_id, err);
+    if (!status)
+        status = read_host_cpus(&r, root, err);
     if (!status)
         status = read_text(&r, root, "runtime", false, plan->runtime, sizeof plan->runtime, err);
     if (!status)

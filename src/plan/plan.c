@@ -11,6 +11,18 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static enum mly_status note_cpus(mly_plan *plan, const mly_machine *machine, struct mly_error *err)
+{
+    struct mly_processor_list whole = {0};
+    enum mly_status status = mly_machine_group(machine, MLY_GROUP_WHOLE, 1, true, &whole, err);
+    if (status)
+        return status;
+    if (whole.count == 1 && !strchr(whole.items[0].id, '~')) /* else too scattered to be named */
+        snprintf(plan->host_cpus, sizeof plan->host_cpus, "%s", whole.items[0].id);
+    mly_processor_list_fini(&whole);
+    return MLY_OK;
+}
+
 enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machine, mly_plan **out,
                                 struct mly_error *err)
 {
@@ -26,6 +38,12 @@ enum mly_status mly_plan_create(const mly_model *model, const mly_machine *machi
     snprintf(plan->model_name, sizeof plan->model_name, "%s", base_name(plan->model_path));
     snprintf(plan->model_hash, sizeof plan->model_hash, "%s", hash);
     snprintf(plan->host_id, sizeof plan->host_id, "%s", mly_machine_info(machine)->host_id);
+    plan->keep_overridable = mly_model_keeps_overridable(model);
+    status = note_cpus(plan, machine, err);
+    if (status) {
+        mly_plan_destroy(plan);
+        return status;
+    }
     *out = plan;
     return MLY_OK;
 }

@@ -99,6 +99,8 @@ static mly_plan *full_plan(void)
     plan->objective = MLY_OBJECTIVE_LATENCY;
     snprintf(plan->shapes, sizeof plan->shapes, "height=480,width=640");
     plan->in_flight = 7;
+    plan->keep_overridable = true;
+    assert_string_equal(plan->host_cpus, "cpu:0-7");
     plan->processors[1].spin = true;
     plan->processors[2].runtime_defaults = true;
     plan->processors[2].pin = false;
@@ -173,7 +175,9 @@ static void assert_plans_equal(const mly_plan *a, const mly_plan *b)
     assert_string_equal(a->model_path, b->model_path);
     assert_string_equal(a->model_name, b->model_name);
     assert_string_equal(a->model_hash, b->model_hash);
+    assert_int_equal(a->keep_overridable, b->keep_overridable);
     assert_string_equal(a->host_id, b->host_id);
+    assert_string_equal(a->host_cpus, b->host_cpus);
     assert_string_equal(a->runtime, b->runtime);
     assert_string_equal(a->shapes, b->shapes);
     assert_string_equal(a->planner, b->planner);
@@ -439,6 +443,9 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"\"batch\": 2", "\"batch\": 2, \"ladder\": [2, 1]", "ladder[1]", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"ladder\": [0, 2]", "ladder[0]", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"in_flight\": 0", "in_flight", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"host_cpus\": \"p100\"", "host_cpus", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"host_cpus\": \"cpu:\"", "host_cpus", MLY_E_FORMAT},
+        {"\"batch\": 2", "\"batch\": 2, \"host_cpus\": \"cpu:0,p100\"", "host_cpus", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"shapes\": \"height\"", "shapes", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"shapes\": \"a=1,b=0\"", "shapes", MLY_E_FORMAT},
         {"\"batch\": 2", "\"batch\": 2, \"objective\": \"speed\"", "objective", MLY_E_FORMAT},

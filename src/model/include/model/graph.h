@@ -63,6 +63,8 @@ struct mly_graph {
 };
 
 const struct mly_graph *mly_model_graph(const mly_model *model);
+/* True if it was loaded with keep_overridable. */
+bool mly_model_keeps_overridable(const mly_model *model);
 /* Index of the tensor with that name, or MLY_NO_INDEX. */
 uint32_t mly_graph_find_tensor(const struct mly_graph *graph, const char *name);
 

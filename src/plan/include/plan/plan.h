@@ -116,7 +116,9 @@ struct mly_plan {
     char shapes[MLY_SIZES_BYTES];
     char planner[16];
     enum mly_objective objective;
+    bool keep_overridable; /* how the model has to be loaded */
     double rate_per_s; /* of arrivals that it is for; 0: none */
+    char host_cpus[64]; /* the CPUs of the host that it was made for, as after -d; "": not known */
     uint32_t batch;    /* samples per task */
     uint32_t *ladder;  /* batch sizes to warm, ascending; holds `batch` */
     uint32_t ladder_count;
