@@ -41,7 +41,7 @@ static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs
         status = await_room(engine, wait, err);
     if (status != MLY_OK)
         return status;
-    *out = mly__request_take(engine->variants[engine->serving].pool);
+    *out = mly__request_take(engine->variants[engine->ways.serving].pool);
     if (!*out)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a request");
     if ((*out)->pool->flow->segments[0].shares) {
@@ -58,16 +58,11 @@ static enum mly_status admit(mly_engine *engine, const struct mly_tensor *inputs
 static void keep_pace(mly_engine *engine, const struct mly_tensor *inputs, bool crowded)
 {
     const struct mly_flow *flow = mly__engine_flow(engine);
-    uint32_t samples = flow->free_batch && inputs[0].shape.rank > 0 && inputs[0].shape.dims[0] > 0
-                           ? (uint32_t)inputs[0].shape.dims[0]
-                           : 1;
-    int64_t now_ns = mly_now_ns();
-    (void)mly__pace_note(&engine->pace, now_ns, samples, crowded);
-    if (!mly__variants_choose(engine) || !engine->crew->timeline)
-        return;
-    mly__timeline_mark(engine->crew->timeline, MLY_NO_INDEX, now_ns,
-                       "plan %u of %u: %.0f samples/s arrive", engine->serving + 1,
-                       engine->variant_count, mly__pace_rate(&engine->pace, now_ns));
+    uint32_t samples = flow->model ? (uint32_t)mly_model_fixed_batch(flow->model) : 0;
+    if (flow->free_batch && inputs[0].shape.rank > 0 && inputs[0].shape.dims[0] > 0)
+        samples = (uint32_t)inputs[0].shape.dims[0];
+    (void)mly__ways_arrive(&engine->ways, engine->crew->timeline, mly_now_ns(),
+                           samples > 0 ? samples : 1, crowded);
 }
 
 enum mly_status mly_engine_submit_with(mly_engine *engine, const struct mly_tensor *inputs,
@@ -255,7 +250,7 @@ static void fill_stats(const mly_engine *engine, uint32_t processor,
     memcpy(stats->id, crew->workers[processor]->id, sizeof stats->id);
     for (uint32_t v = 0; v < engine->variant_count; v++) {
         const struct mly__variant *variant = &engine->variants[v];
-        if (!variant->ready || processor >= variant->flow.processor_count)
+        if (!engine->ways.ready[v] || processor >= variant->flow.processor_count)
             continue;
         stats->tasks += variant->seats[processor].tasks;
         stats->failures += variant->seats[processor].failures;
@@ -328,10 +323,10 @@ void mly_engine_get_stats(mly_engine *engine, struct mly_engine_stats *out)
     out->prepared_copy = engine->prepared_copy;
     out->plan_count = engine->variant_count;
     for (uint32_t v = 0; v < engine->variant_count; v++)
-        out->plans_open += engine->variants[v].ready;
-    out->plan = engine->serving;
-    out->plan_changes = engine->changes;
-    out->arrivals_per_s = mly__pace_rate(&engine->pace, mly_now_ns());
+        out->plans_open += engine->ways.ready[v];
+    out->plan = engine->ways.serving;
+    out->plan_changes = engine->ways.changes;
+    out->arrivals_per_s = mly__pace_rate(&engine->ways.pace, mly_now_ns());
     const uint32_t room = sizeof out->processors / sizeof *out->processors;
     const uint32_t count = fill_processors(engine, out->processors, room);
     out->processor_count = count < room ? count : room;

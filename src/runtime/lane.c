@@ -1,9 +1,13 @@
 /* An engine's part of a timeline: lanes, names, and records of its tasks and requests. */
 #include "runtime/lane.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+
+#define WAY_BYTES 24 /* of ", plan 4294967295" and more */
 
 struct mly__flow_names {
     uint32_t model;
@@ -39,12 +43,16 @@ static void name_of(const char *path, char *out, size_t out_bytes)
 }
 
 enum mly_status mly__flow_names_create(mly_timeline *timeline, const struct mly_flow *flow,
-                                       uint32_t batch, struct mly__flow_names **out,
+                                       uint32_t way, uint32_t batch, struct mly__flow_names **out,
                                        struct mly_error *err)
 {
     char model[256] = "model";
     if (flow->model && mly_model_path(flow->model))
-        name_of(mly_model_path(flow->model), model, sizeof model);
+        name_of(mly_model_path(flow->model), model, sizeof model - WAY_BYTES);
+    if (way > 0) {
+        size_t length = strlen(model);
+        snprintf(model + length, sizeof model - length, ", plan %" PRIu32, way);
+    }
     struct mly__flow_names *names =
         mly_alloc(sizeof *names + flow->segment_count * sizeof *names->segments);
     if (!names)

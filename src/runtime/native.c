@@ -22,6 +22,7 @@ void mly__engine_unreference(mly_engine *engine)
     mly__core_fini(&engine->core);
     for (uint32_t i = 0; i < engine->variant_count; i++)
         mly__request_pool_fini(&engine->variants[i].own_pool);
+    mly__ways_fini(&engine->ways);
     mly_free(engine->variants);
     mly_free(engine->max_rates);
     mly_free(engine->memory_bytes);
@@ -119,7 +120,7 @@ static enum mly_status out_of_memory(struct mly_error *err)
 /* Of those that are ready. */
 static bool all_prepared(const mly_engine *engine)
 {
-    for (uint32_t v = 0; v < engine->variant_count && engine->variants[v].ready; v++) {
+    for (uint32_t v = 0; v < engine->variant_count && engine->ways.ready[v]; v++) {
         const struct mly_flow *flow = &engine->variants[v].flow;
         for (uint32_t i = 0; i < flow->processor_count; i++) {
             mly_session **sessions = engine->variants[v].seats[i].sessions;
@@ -173,7 +174,7 @@ static enum mly_status join(mly_engine *engine, bool ordered, uint32_t capacity,
         status = mly__crew_number(crew, &engine->variants[i].flow, err);
     if (status == MLY_OK)
         status = mly__variant_open(engine, &engine->variants[0], err);
-    engine->variants[0].ready = status == MLY_OK;
+    engine->ways.ready[0] = status == MLY_OK;
     uint32_t processors = 0;
     for (uint32_t i = 0; i < engine->variant_count; i++) {
         if (engine->variants[i].flow.processor_count > processors)
@@ -182,7 +183,8 @@ static enum mly_status join(mly_engine *engine, bool ordered, uint32_t capacity,
     if (status == MLY_OK && crew->starpu)
         status = mly__starpu_start(crew->starpu, processors, err);
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK && crew->timeline; i++)
-        status = mly__flow_names_create(crew->timeline, &engine->variants[i].flow, 1,
+        status = mly__flow_names_create(crew->timeline, &engine->variants[i].flow,
+                                        engine->variant_count > 1 ? i + 1 : 0, 1,
                                         &engine->variants[i].names, err);
     for (uint32_t i = 0; i < engine->variant_count && status == MLY_OK; i++)
         status = mly__crew_hire(crew, &engine->variants[i].flow, err);
@@ -252,7 +254,10 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
     struct mly__variant *variants = mly_alloc_array(count, sizeof *variants);
     double *rates = family ? dup_numbers(family->max_rates, count) : NULL;
     double *memory_bytes = family ? dup_numbers(family->memory_bytes, count) : NULL;
-    if (!engine || !variants || (family && (!rates || !memory_bytes))) {
+    struct mly__ways ways;
+    if (mly__ways_init(&ways, rates, count, err) != MLY_OK || !engine || !variants ||
+        (family && (!rates || !memory_bytes))) {
+        mly__ways_fini(&ways);
         mly_free(engine);
         mly_free(variants);
         mly_free(rates);
@@ -267,7 +272,7 @@ enum mly_status mly__engine_create_flows(struct mly_flow *flows, uint32_t count,
     engine->memory_bytes = memory_bytes;
     engine->memory_limit_bytes = family ? family->memory_limit_bytes : 0;
     atomic_init(&engine->stop_opening, false);
-    mly__pace_init(&engine->pace, rates, count);
+    engine->ways = ways;
     for (uint32_t i = 0; i < count; i++) {
         variants[i].flow = flows[i];
         flows[i] = (struct mly_flow){0};

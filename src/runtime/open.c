@@ -117,8 +117,8 @@ static mly_session *find_open(const mly_engine *engine, const struct mly_flow *f
 {
     for (uint32_t v = 0; v < engine->variant_count; v++) {
         const struct mly__variant *variant = &engine->variants[v];
-        uint32_t same =
-            variant->ready ? find_same(flow, segment, processor, &variant->flow) : MLY_NO_INDEX;
+        uint32_t same = engine->ways.ready[v] ? find_same(flow, segment, processor, &variant->flow)
+                                              : MLY_NO_INDEX;
         if (same != MLY_NO_INDEX)
             return variant->seats[processor].sessions[same];
     }

@@ -5,8 +5,7 @@
  *      which can take most, then the others in their order.
  *   2. One that cannot be opened, or would bring the predicted memory of all over the limit, is left out,
  *      with a word in the log.
- *   3. New requests run by the plan that the rate of arrivals calls for (pace.c); where that one is not open, by
- *      the next one that can take the rate, else by the one before. Requests under way end as they began.
+ *   3. Which of them new requests run by is the business of ways.c. Requests under way end as they began.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -39,7 +38,7 @@ static bool open_variant(mly_engine *engine, uint32_t index)
     }
     pthread_mutex_lock(&engine->crew->lock);
     variant->seats = opened.seats;
-    variant->ready = true;
+    engine->ways.ready[index] = true;
     pthread_mutex_unlock(&engine->crew->lock);
     return true;
 }
@@ -102,21 +101,4 @@ void mly__variants_await(mly_engine *engine)
     while (engine->to_open > 0)
         pthread_cond_wait(&engine->opened, &engine->crew->lock);
     pthread_mutex_unlock(&engine->crew->lock);
-}
-
-bool mly__variants_choose(mly_engine *engine)
-{
-    const uint32_t wanted = engine->pace.current;
-    uint32_t index = wanted;
-    while (index < engine->variant_count && !engine->variants[index].ready) /* (3) */
-        index++;
-    for (uint32_t before = wanted; index == engine->variant_count; before--) {
-        if (engine->variants[before].ready) /* the first one is */
-            index = before;
-    }
-    if (index == engine->serving)
-        return false;
-    engine->serving = index;
-    engine->changes++;
-    return true;
 }

@@ -65,10 +65,12 @@ static enum mly_status cost_modelled(struct table *t, uint32_t segment, uint32_t
         (struct mly_virtual_cost){.known = true,
                                   .modelled = true,
                                   .median_ns = cost.input_ns + cost.execution_ns + cost.output_ns,
-                                  .link_ns = cost.input_ns + cost.output_ns,
+                                  .input_ns = cost.input_ns,
+                                  .output_ns = cost.output_ns,
                                   .first_ns = t->request->cold ? cost.first_ns : 0,
                                   .energy_j = cost.energy_j,
-                                  .link_bytes = cost.input_bytes + cost.output_bytes,
+                                  .input_bytes = cost.input_bytes,
+                                  .output_bytes = cost.output_bytes,
                                   .off_chip_bytes = cost.off_chip_bytes};
     return MLY_OK;
 }

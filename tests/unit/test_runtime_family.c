@@ -78,7 +78,7 @@ static int64_t infer_until_wanted(mly_engine *engine, int64_t tag)
     while (wanted == 0) {
         infer(engine, tag++);
         pthread_mutex_lock(&engine->crew->lock);
-        wanted = engine->pace.current;
+        wanted = engine->ways.pace.current;
         pthread_mutex_unlock(&engine->crew->lock);
     }
     return tag;
@@ -181,7 +181,7 @@ static void the_one_for_the_highest_rate_comes_first_and_stands_in(void **state)
     fake_await_held(FAKE_ANY, FAKE_ANY, 1);
     /* It is the last one that is being opened: the middle one would share both its sessions then. */
     pthread_mutex_lock(&engine->crew->lock);
-    assert_false(engine->variants[1].ready);
+    assert_false(engine->ways.ready[1]);
     pthread_mutex_unlock(&engine->crew->lock);
     fake_release_all();
     mly__variants_await(engine);
@@ -189,15 +189,15 @@ static void the_one_for_the_highest_rate_comes_first_and_stands_in(void **state)
     assert_string_equal(fake_open_log(), "0@0 0@1");
     /* Without the middle one the last one is taken; without both the first one. */
     pthread_mutex_lock(&engine->crew->lock);
-    engine->pace.current = 1;
-    engine->variants[1].ready = false;
-    assert_true(mly__variants_choose(engine));
-    assert_int_equal(engine->serving, 2);
-    engine->variants[2].ready = false;
-    assert_true(mly__variants_choose(engine));
-    assert_int_equal(engine->serving, 0);
-    assert_false(mly__variants_choose(engine));
-    engine->variants[1].ready = engine->variants[2].ready = true;
+    engine->ways.pace.current = 1;
+    engine->ways.ready[1] = false;
+    assert_true(mly__ways_choose(&engine->ways));
+    assert_int_equal(engine->ways.serving, 2);
+    engine->ways.ready[2] = false;
+    assert_true(mly__ways_choose(&engine->ways));
+    assert_int_equal(engine->ways.serving, 0);
+    assert_false(mly__ways_choose(&engine->ways));
+    engine->ways.ready[1] = engine->ways.ready[2] = true;
     pthread_mutex_unlock(&engine->crew->lock);
     mly_engine_destroy(engine);
 }

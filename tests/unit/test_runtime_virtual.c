@@ -390,7 +390,8 @@ static void energy_and_bytes_add_up(void **state)
         set_cost(s, s, 1, MLY_VIRTUAL_EXACT);
         sim.costs[s * 4 + s].energy_j = 0.5;
         sim.costs[s * 4 + s].off_chip_bytes = 1000;
-        sim.costs[s * 4 + s].link_bytes = 10;
+        sim.costs[s * 4 + s].input_bytes = 7;
+        sim.costs[s * 4 + s].output_bytes = 3;
     }
     sim.options.count = 100;
     const struct mly_virtual_result *r = run();

@@ -49,7 +49,7 @@ static void a_whole_model_costs_what_it_was_measured_at(void **state)
     for (int p = 0; p < 2; p++) {
         assert_true(out[p].known && !out[p].modelled);
         assert_int_equal(out[p].spread, MLY_VIRTUAL_LOGNORMAL);
-        assert_true(out[p].median_ns == 2e6 && out[p].link_ns == 0 && out[p].energy_j == 0);
+        assert_true(out[p].median_ns == 2e6 && out[p].input_ns == 0 && out[p].energy_j == 0);
         assert_true(fabs(out[p].p10_ns - 1.9e6) < 1 && fabs(out[p].p90_ns - 2.1e6) < 1);
     }
     assert_true(out[0].rested == 0);
@@ -121,8 +121,10 @@ static void modelled_processors_cost_what_their_device_says(void **state)
     for (int p = 0; p < 2; p++) {
         assert_true(out[p].known && out[p].modelled);
         assert_int_equal(out[p].spread, MLY_VIRTUAL_EXACT);
-        assert_true(out[p].median_ns > out[p].link_ns && out[p].link_ns > 0);
-        assert_true(out[p].link_bytes == 32); /* 4 floats there and back */
+        assert_true(out[p].median_ns > out[p].input_ns + out[p].output_ns);
+        assert_true(out[p].input_ns > 0 && out[p].output_ns > 0);
+        assert_true(out[p].input_bytes == 16 &&
+                    out[p].output_bytes == 16); /* 4 floats there and back */
         assert_true(out[p].median_ns == out[0].median_ns);
     }
     mly_free(out);
@@ -150,7 +152,7 @@ static void a_split_batch_costs_each_processor_its_rows(void **state)
     put_device(plan, 0, "p100");
     put_device(plan, 1, "p100");
     expect_ok(costs_of(plan, 8, &out), err);
-    assert_true(out[0].link_bytes == 6 * 32 && out[1].link_bytes == 2 * 32);
+    assert_true(out[0].input_bytes == 6 * 16 && out[1].input_bytes == 2 * 16);
     mly_free(out);
     mly_plan_destroy(plan);
 }

@@ -20,11 +20,11 @@ enum mly_status mly__lane_open(mly_timeline *timeline, const struct mly_processo
                                struct mly__lane *out, struct mly_error *err) MLY_MUST_CHECK;
 
 /*
- * Gives a flow's model and segments their names in a timeline; `batch` is that of requests whose tensors
- * have no dimensions. *out is the caller's.
+ * Gives a flow's model and segments their names in a timeline; `way` tells the flows of a family apart, from
+ * 1 (0: there is one), `batch` is that of requests whose tensors have no dimensions. *out is the caller's.
  */
 enum mly_status mly__flow_names_create(mly_timeline *timeline, const struct mly_flow *flow,
-                                       uint32_t batch, struct mly__flow_names **out,
+                                       uint32_t way, uint32_t batch, struct mly__flow_names **out,
                                        struct mly_error *err) MLY_MUST_CHECK;
 /* NULL is fine. */
 void mly__flow_names_destroy(struct mly__flow_names *names);

@@ -25,7 +25,7 @@
 
 #include "runtime/core.h"
 #include "runtime/lane.h"
-#include "runtime/pace.h"
+#include "runtime/ways.h"
 
 struct mly__crew;
 struct mly__starpu;
@@ -88,8 +88,6 @@ struct mly__variant {
     struct mly__flow_names *names;     /* in the crew's timeline */
     uint32_t group;                    /* in the scheduler */
     bool has_group;
-    /* Protected by the crew's lock: */
-    bool ready; /* its sessions are open, and stay as they are */
 };
 
 /* For engines with several variants. */
@@ -119,9 +117,7 @@ struct mly_engine {
     /* Protected by the crew's lock: */
     struct mly__core core;
     mly_engine *next;       /* in the crew */
-    struct mly__pace pace;  /* pace.current: the variant that new requests should run */
-    uint32_t serving;       /* the one that they do run, which is ready */
-    uint64_t changes;       /* of it */
+    struct mly__ways ways;  /* the variants; ready: its sessions are open, and stay as they are */
     uint32_t to_open;       /* variants that the opener has not come to yet */
     pthread_cond_t opened;  /* to_open became 0 */
     pthread_cond_t room;    /* a place in the queue came free, or closing; one submitter is woken */
@@ -246,8 +242,5 @@ enum mly_status mly__variants_begin(mly_engine *engine, struct mly_error *err) M
 void mly__variants_stop(mly_engine *engine);
 /* Blocks until no variant is left to be opened. Thread-safe. */
 void mly__variants_await(mly_engine *engine);
-/* With the lock held: takes the variant for new requests that the pace asks for, or the next best that is
- * ready. True if that changed. */
-bool mly__variants_choose(mly_engine *engine);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * The virtual executor: discrete events on a virtual clock, around the same core, scheduler and
- * queue as the native executor. Nothing is computed and nobody sleeps: what a task takes comes from
- * a table of costs, when requests come from an arrival process.
+ * queue as the native executor, and with several ways of running a model the same choice among them.
+ * Nothing is computed and nobody sleeps: what a task takes comes from a table of costs, when requests
+ * come from an arrival process.
  *
  * Memory: what a flow needs, and requests as many as are in the system at once; not more for more of
  * them. Time: well over a million requests per second and core for a pipeline of four stages
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include <motley/plan.h>
+#include <motley/timeline.h>
 
 #include "base/histogram.h"
 #include "cost/table.h"
@@ -45,26 +47,40 @@ struct mly_virtual_cost {
      * than rested_p90 times their median; 0: unknown, as p90_ns says.
      */
     double rested, rested_p90, rest_ns;
-    double link_ns;        /* the part of median_ns in which tensors are on links */
-    double first_ns;       /* what the first task takes longer */
-    double energy_j;       /* of one task, above idle; 0 unless modelled */
-    double link_bytes;     /* over links, both ways */
-    double off_chip_bytes; /* weights streamed from outside the chip */
+    double input_ns, output_ns;       /* the parts of median_ns in which tensors are on links */
+    double first_ns;                  /* what the first task takes longer */
+    double energy_j;                  /* of one task, above idle; 0 unless modelled */
+    double input_bytes, output_bytes; /* over links */
+    double off_chip_bytes;            /* weights streamed from outside the chip */
 };
 
 /* What a task was, once it is over. */
 struct mly_virtual_task {
-    uint64_t request; /* its number, from 0 */
-    uint32_t segment, processor;
+    uint64_t request; /* its number among those that were not rejected, from 0 */
+    uint32_t way, segment, processor;
     int64_t ready_ns; /* its inputs were there */
     int64_t begin_ns, end_ns;
+};
+
+/* One of several ways of running a model on the same processors. */
+struct mly_virtual_way {
+    const struct mly_flow *flow;
+    const struct mly_virtual_cost *costs; /* [segment_count][processor_count] */
+    double max_rate_per_s;                /* samples up to which it is the best */
 };
 
 /* All pointers are borrowed for the call. */
 struct mly_virtual_options {
     const struct mly_flow *flow;
     const struct mly_virtual_cost *costs; /* [segment_count][processor_count] */
-    uint32_t batch; /* samples per request: needed where batches are split over processors */
+    /*
+     * Instead of these: the ways of a family, ascending by rate. New requests run as in an engine in which
+     * all are open from the start.
+     */
+    const struct mly_virtual_way *ways; /* [way_count]; way_count 0: flow and costs */
+    uint32_t way_count;
+    uint32_t batch; /* samples per request: needed where batches are split over processors, and for
+                       rates of arrival; 0: 1 */
     enum mly_schedule_policy policy;
     bool ordered;            /* requests are over in the order of arrival */
     uint32_t queue_capacity; /* requests that may wait; one that comes to a full queue is
@@ -75,7 +91,8 @@ struct mly_virtual_options {
      * traces. */
     int64_t duration_ns;
     uint64_t count;
-    int64_t warm_up_ns; /* nothing that begins before counts; less than the duration */
+    int64_t warm_up_ns;     /* nothing that begins before counts; less than the duration */
+    mly_timeline *timeline; /* everything is recorded there; NULL: nothing is */
     /* After each task; may be NULL. */
     void (*task)(void *user, const struct mly_virtual_task *task);
     /* Now and then; false ends it with MLY_E_CANCELLED. May be NULL. */
@@ -106,6 +123,14 @@ struct mly_virtual_stage {
     double off_chip_bytes, energy_j;
 };
 
+/* What one of the ways did, within the window. */
+struct mly_virtual_served {
+    uint64_t requests;                 /* that came while it served, and were not rejected */
+    double serving_ns, share;          /* time in which it served; of the window */
+    double mean_latency_ns;            /* of these requests; 0: there were none */
+    uint32_t first_stage, stage_count; /* its part of `stages` */
+};
+
 /*
  * The window is what counts: from warm_up_ns to the end of the duration, or to the last completion
  * where a count or a trace ends first. Requests that arrive in it are followed to their end.
@@ -123,13 +148,16 @@ struct mly_virtual_result {
     uint64_t events;
     uint32_t processor_count, stage_count;
     struct mly_virtual_processor *processors;
-    struct mly_virtual_stage *stages;
+    struct mly_virtual_stage *stages; /* of all ways */
+    uint32_t way_count;
+    struct mly_virtual_served *ways;
+    uint64_t way_changes; /* in all */
 };
 
 /*
  * Runs it to the end. *out is the caller's (mly_virtual_result_fini).
  * Errors: MLY_E_INVALID for options that cannot be (a cost that is not known where a segment may
- * run, no end, a closed loop larger than the queue); MLY_E_CANCELLED; MLY_E_NO_MEMORY.
+ * run, no end, a closed loop larger than the queue, ways of several models); MLY_E_CANCELLED; MLY_E_NO_MEMORY.
  * Threads: several may run at once.
  */
 enum mly_status mly_virtual_run(const struct mly_virtual_options *options,
