@@ -23,9 +23,9 @@ static bool is_directory(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-static enum mly_status make_one(const char *path, struct mly_error *err)
+static enum mly_status make_one(const char *path, mode_t mode, struct mly_error *err)
 {
-    if (mkdir(path, 0700) == 0)
+    if (mkdir(path, mode) == 0)
         return MLY_OK;
     int number = errno;
     if (is_directory(path))
@@ -36,7 +36,7 @@ static enum mly_status make_one(const char *path, struct mly_error *err)
     return mly_error_os(err, number, "cannot make the directory '%s'", path);
 }
 
-enum mly_status mly_dir_create(const char *path, struct mly_error *err)
+static enum mly_status make_path(const char *path, mode_t mode, struct mly_error *err)
 {
     if (!*path)
         return mly_error_set(err, MLY_E_INVALID, "a directory's name is empty");
@@ -50,13 +50,18 @@ enum mly_status mly_dir_create(const char *path, struct mly_error *err)
         if (*at != '/' || at[-1] == '/')
             continue;
         *at = '\0';
-        status = make_one(part, err);
+        status = make_one(part, mode, err);
         *at = '/';
     }
     if (status == MLY_OK)
-        status = make_one(part, err);
+        status = make_one(part, mode, err);
     mly_free(part);
     return status;
+}
+
+enum mly_status mly_dir_create(const char *path, struct mly_error *err)
+{
+    return make_path(path, 0777, err);
 }
 
 static enum mly_status remove_entry(int parent, const char *name, const char *root, int depth,
@@ -197,7 +202,7 @@ enum mly_status mly_cache_dir(const char *sub, char **out, struct mly_error *err
     mly_free(root);
     if (!path)
         return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for the cache directory's path");
-    enum mly_status status = mly_dir_create(path, err);
+    enum mly_status status = make_path(path, 0700, err);
     if (status != MLY_OK) {
         mly_free(path);
         if (status != MLY_E_NO_MEMORY && status != MLY_E_NO_SPACE)

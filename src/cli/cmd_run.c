@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/stats.h"
+#include "cost/sizes.h"
 #include "measuring.h"
 #include "plan/plan.h"
 #include "run_energy.h"
@@ -52,10 +53,10 @@ static const struct cli_option run_options[] = {
      "Measure the plan against the runtime's defaults, in interleaved rounds.", NULL,
      offsetof(struct run_values, compare), 0, 0},
     {"count", 'n', CLI_COUNT, "N",
-     "Samples to run, cycling through those given (default: those given).", NULL,
-     offsetof(struct run_values, count), 1, 1000000000},
+     "Samples to run, cycling through those given (default: those given); not with --compare.",
+     NULL, offsetof(struct run_values, count), 1, 1000000000},
     {"duration", 0, CLI_SECONDS, "SECONDS",
-     "Run for that long instead; with --compare: in all (default 10).", NULL,
+     "Run for that long instead of --count; with --compare: in all (default 10).", NULL,
      offsetof(struct run_values, duration_ns), 0, 0},
     {"batch", 'b', CLI_COUNT, "N", "Samples per batch (default: the plan's).", NULL,
      offsetof(struct run_values, batch), 1, 65536},
@@ -65,8 +66,9 @@ static const struct cli_option run_options[] = {
     CLI_OPTION_DIM(offsetof(struct run_values, dims)),
     {"objective", 0, CLI_TEXT, "WHAT", "throughput (default) or latency, when a model is given.",
      "throughput latency", offsetof(struct run_values, objective), 0, 0},
-    {"budget", 0, CLI_SECONDS, "SECONDS", "Time that measuring may take, if needed (default 40).",
-     NULL, offsetof(struct run_values, budget_ns), 0, 0},
+    {"budget", 0, CLI_SECONDS, "SECONDS",
+     "Time that measuring may take, when a model is given and was not measured (default 40).", NULL,
+     offsetof(struct run_values, budget_ns), 0, 0},
     {"energy", 0, CLI_FLAG, NULL,
      "Measure energy and temperature of the run, with what the idle box takes subtracted; with "
      "--compare: energy of both sides.",
@@ -145,9 +147,9 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
     enum mly_status status =
         given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
     if (status == MLY_OK)
-    if (status == MLY_OK)
-        status = cli_box_open(given->devices, NULL, &run->box, err);
-        status = cli_model_open(path, given->keep_overridable, &run->model, err);
+        if (status == MLY_OK)
+            status = cli_box_open(given->devices, NULL, &run->box, err);
+    status = cli_model_open(path, given->keep_overridable, &run->model, err);
     if (status != MLY_OK)
         return status;
     struct mly_decide_options options = {
@@ -167,18 +169,52 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
     return status;
 }
 
+/* --batch (0: not given) for a plan that is for another: what it predicts is then not known. */
+static enum mly_status change_batch(struct run *run, uint32_t batch, struct mly_error *err)
+{
+    mly_plan *plan = run->plan;
+    const int64_t fixed = mly_model_fixed_batch(run->model);
+    uint32_t at = 0;
+    if (batch == 0 || batch == plan->batch)
+        return MLY_OK;
+    if (fixed > 0 && (int64_t)batch != fixed)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--batch %u: the model's batch size is fixed at %lld", batch,
+                             (long long)fixed);
+    uint32_t *ladder = mly_realloc_array(plan->ladder, plan->ladder_count + 1, sizeof *ladder);
+    if (!ladder)
+        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    plan->ladder = ladder;
+    while (at < plan->ladder_count && ladder[at] < batch)
+        at++;
+    if (at == plan->ladder_count || ladder[at] != batch) {
+        memmove(&ladder[at + 1], &ladder[at], (plan->ladder_count - at) * sizeof *ladder);
+        ladder[at] = batch;
+        plan->ladder_count++;
+    }
+    plan->batch = batch;
+    plan->prediction = (struct mly_prediction){0};
+    return mly_plan_check(plan, run->model, run->box.machine, err);
+}
+
 static enum mly_status load_inputs(struct run *run, struct mly_error *err)
 {
     const struct run_values *given = run->given;
+    struct mly_sizes sizes = {0}; /* that the plan is for */
+    enum mly_status status =
+        run->from_file ? mly_sizes_parse(run->plan->shapes, &sizes, err) : MLY_OK;
     struct run_input_options options = {.files = &given->inputs,
-                                        .dims = &run->dims,
+                                        .dims = run->from_file ? sizes.items : run->dims.items,
+                                        .dim_count = run->from_file ? sizes.count : run->dims.count,
                                         .preprocess = given->preprocess,
                                         .seed = given->seed,
                                         .random_count = given->count};
-    enum mly_status status = run_inputs_load(run->model, &options, &run->inputs, err);
+    if (status == MLY_OK)
+        status = run_inputs_load(run->model, &options, &run->inputs, err);
+    mly_sizes_fini(&sizes);
     if (status != MLY_OK)
         return status;
-    uint32_t batch = given->batch ? (uint32_t)given->batch : mly_plan_batch(run->plan);
+    uint32_t batch = mly_plan_batch(run->plan);
     run->count = given->count ? given->count : run->inputs.sample_count;
     uint64_t made = run->count;
     if (!given->count && given->duration_ns)
@@ -228,7 +264,7 @@ static enum mly_status stream_once(struct run *run, struct mly_error *err)
         status = run_energy_begin(&run->energy, err);
     if (status != MLY_OK)
         return status;
-    uint32_t batch = given->batch ? (uint32_t)given->batch : mly_plan_batch(run->plan);
+    uint32_t batch = mly_plan_batch(run->plan);
     uint64_t per_batch = mly_model_fixed_batch(run->model) ? 1 : batch;
     run->results = (struct run_results){.model = run->model,
                                         .keep = wants_results(given) || run->common->json,
@@ -321,6 +357,15 @@ static void put_contenders(struct mly_json_writer *json, const struct run *run)
     mly_json_end_array(json);
 }
 
+/* null: the plan is run in batches that it has no prediction for. */
+static void put_predicted(struct mly_json_writer *json, const char *key, double value)
+{
+    if (value > 0)
+        mly_json_put_number(json, key, value);
+    else
+        mly_json_put_null(json, key);
+}
+
 static int report_json(const struct run *run)
 {
     struct mly_json_writer json;
@@ -333,8 +378,8 @@ static int report_json(const struct run *run)
     mly_json_put_string(&json, "why", run->plan->why);
     run_times_put(&run->processors, &json);
     mly_json_put_bool(&json, "interrupted", run->interrupted);
-    mly_json_put_number(&json, "predicted_throughput_per_s", mly_plan_throughput_per_s(run->plan));
-    mly_json_put_number(&json, "predicted_latency_ns", mly_plan_latency_ns(run->plan));
+    put_predicted(&json, "predicted_throughput_per_s", mly_plan_throughput_per_s(run->plan));
+    put_predicted(&json, "predicted_latency_ns", mly_plan_latency_ns(run->plan));
     if (run->given->compare) {
         put_contenders(&json, run);
     } else {
@@ -350,16 +395,10 @@ static int report_json(const struct run *run)
     if (run->given->top && !run->given->compare)
         status = run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
                                  run->given->labels ? &run->labels : NULL, &json, &err);
-    if (run->given->verify && !run->given->compare) {
-        mly_json_begin_object(&json, "verify");
-        mly_json_put_bool(&json, "ok", run->verdict.ok);
-        mly_json_put_number(&json, "max_absolute", run->verdict.max_absolute);
-        mly_json_put_number(&json, "max_relative", run->verdict.max_relative);
-        mly_json_put_number(&json, "tolerance", run->verdict.tolerance);
-        mly_json_put_string(&json, "output", run->verdict.output);
-        mly_json_put_int(&json, "sample", (int64_t)run->verdict.sample);
-        mly_json_end_object(&json);
-    }
+    if (run->given->verify)
+        run_verdict_report(&run->verdict, &json);
+    if (run->given->output)
+        run_results_report(&run->results, &run->inputs, run->given->output, &json);
     mly_json_end_object(&json);
     mly_free(line);
     if (status != MLY_OK) {
@@ -397,8 +436,9 @@ static void print_contenders(const struct run *run)
     run_processors_print(&run->processors, false, stdout);
     if (energy)
         run_energy_print_comparison(&run->energy);
-    printf("predicted for motley's plan: %s samples/s\n",
-           mly_rate_text(mly_plan_throughput_per_s(run->plan), a));
+    if (mly_plan_throughput_per_s(run->plan) > 0)
+        printf("predicted for motley's plan: %s samples/s\n",
+               mly_rate_text(mly_plan_throughput_per_s(run->plan), a));
 }
 
 /* From so many batches on, rates and utilisation mean something. */
@@ -442,16 +482,23 @@ static int report_text(const struct run *run)
                         run->given->labels ? &run->labels : NULL, NULL, &err) != MLY_OK)
         return cli_fail(&err);
     if (run->given->verify)
-        printf("verify: largest difference %.3g (%.3g of the range, %.3g allowed) in output '%s', "
-               "sample %llu, over %llu values: %s\n",
-               run->verdict.max_absolute, run->verdict.max_relative, run->verdict.tolerance,
-               run->verdict.output, (unsigned long long)run->verdict.sample,
-               (unsigned long long)run->verdict.compared, run->verdict.ok ? "equal" : "DIFFERENT");
+        run_verdict_report(&run->verdict, NULL);
     if (!run->common->quiet)
         run_timeline_print(&run->timeline);
     if (run->given->output && !run->common->quiet)
-        printf("results written to %s\n", run->given->output);
+        run_results_report(&run->results, &run->inputs, run->given->output, NULL);
     return cli_finish_output();
+}
+
+/* What was done is kept, also when the rest was not (status says why: *err has its message). */
+static enum mly_status save_results(struct run *run, enum mly_status status, struct mly_error *err)
+{
+    struct mly_error why;
+    const char *path = run->given->output;
+    if (run->results.batch_count == 0)
+        return mly_error_prefix(err, status, "nothing was written to %s", path);
+    enum mly_status saved = run_results_save(&run->results, path, &why);
+    return saved == MLY_OK ? status : mly_error_set(err, saved, "%s", why.message);
 }
 
 static enum mly_status execute(struct run *run, const char *target, struct mly_error *err)
@@ -466,7 +513,11 @@ static enum mly_status execute(struct run *run, const char *target, struct mly_e
     if (status == MLY_OK && given->energy)
         status = run_energy_open(run->box.machine, given->energy_of, &run->energy, err);
     if (status == MLY_OK)
+        status = change_batch(run, (uint32_t)given->batch, err);
+    if (status == MLY_OK)
         status = load_inputs(run, err);
+    if (status == MLY_OK && given->output)
+        status = run_results_check_path(run->model, given->output, err);
     if (status != MLY_OK)
         return status;
     if (given->compare)
@@ -475,8 +526,9 @@ static enum mly_status execute(struct run *run, const char *target, struct mly_e
     if (status == MLY_OK && given->verify)
         status =
             run_results_verify(&run->results, &run->inputs, run->box.machine, &run->verdict, err);
-    if (status == MLY_OK && given->output)
-        status = run_results_save(&run->results, given->output, err);
+    run->interrupted = status == MLY_E_CANCELLED;
+    if (given->output && (status == MLY_OK || run->interrupted))
+        status = save_results(run, status, err);
     return status;
 }
 
@@ -495,7 +547,61 @@ static void close_run(struct run *run)
     cli_box_close(&run->box);
 }
 
-static enum mly_status check_options(const struct run_values *given, struct mly_error *err)
+/* Options that would do nothing are refused, so that nobody believes that they did something. */
+static enum mly_status check_inputs(const struct run_values *given, struct mly_error *err)
+{
+    if (given->preprocess && !run_inputs_have_image(&given->inputs))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--preprocess %s: there is no image among the inputs",
+                             given->preprocess);
+    if (given->seed && !run_inputs_have_random(&given->inputs))
+        return mly_error_set(err, MLY_E_INVALID, "--seed is for random inputs; files were given");
+    if (given->labels && !given->top)
+        return mly_error_set(err, MLY_E_INVALID, "--labels belongs to --top N");
+    if (given->output && strcmp(given->output, "-") == 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--output -: results go to FILE.npy or into a folder, not to standard "
+                             "output (a folder of that name: ./-)");
+    return MLY_OK;
+}
+
+/* -d with a plan says for which cores of the box it was made; the rest is in the plan. */
+static bool names_cores(const char *devices)
+{
+    for (const char *word = devices; word; word = strchr(word, ',')) {
+        word += *word == ',';
+        if (strncmp(word, "cpu", 3) != 0 || strncmp(word, "cpu:groups=", 11) == 0)
+            return false;
+    }
+    return true;
+}
+
+static enum mly_status check_target(const struct run_values *given, const char *target,
+                                    struct mly_error *err)
+{
+    if (is_plan_file(target) && (given->dims.count || given->objective || given->budget_ns))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--dim, --objective and --budget go with a model: %s is a plan, made "
+                             "already (motley plan makes another)",
+                             target);
+    if (is_plan_file(target) && !names_cores(given->devices))
+        return mly_error_set(err, MLY_E_INVALID,
+                             "-d %s: a plan says which processors it runs on; with one, -d names "
+                             "only the cores it was made for, such as cpu:0-3",
+                             given->devices);
+    if (!is_plan_file(target) && given->model)
+        return mly_error_set(err, MLY_E_INVALID, "--model goes with a plan: %s is a model", target);
+    if (given->count && given->duration_ns)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--count and --duration exclude each other: both say when to end");
+    if (given->count && given->compare)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--compare measures for a time: --duration instead of --count");
+    return check_inputs(given, err);
+}
+
+static enum mly_status check_options(const struct run_values *given, const char *target,
+                                     struct mly_error *err)
 {
     if (given->compare && (given->output || given->top || given->verify))
         return mly_error_set(
@@ -507,7 +613,8 @@ static enum mly_status check_options(const struct run_values *given, struct mly_
                              "--policy without it");
     if (!given->energy && (given->energy_of || given->idle_ns))
         return mly_error_set(err, MLY_E_INVALID, "--energy-of and --idle belong to --energy");
-    return run_timeline_check(given->timeline, err);
+    enum mly_status status = check_target(given, target, err);
+    return status == MLY_OK ? run_timeline_check(given->timeline, err) : status;
 }
 
 static int run_run(const struct cli_common *common, const void *values, char **operands,
@@ -517,10 +624,12 @@ static int run_run(const struct cli_common *common, const void *values, char **o
     struct run run = {.common = common, .given = values};
     struct mly_error err = {0};
     int exit_status = CLI_EXIT_FAILED;
-    if (check_options(run.given, &err) != MLY_OK)
+    if (check_options(run.given, operands[0], &err) != MLY_OK)
         return cli_usage(&err);
     cli_catch_interrupts();
     enum mly_status status = execute(&run, operands[0], &err);
+    if (run.given->labels)
+        run_labels_remark(&run.labels, run.given->labels, &run.results, common);
     if (status == MLY_OK || (run.interrupted && run.measured.batches > 0))
         exit_status = common->json ? report_json(&run) : report_text(&run);
     if (status != MLY_OK)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -49,8 +50,32 @@ static enum file_kind kind_of(const char *path)
     return FILE_UNKNOWN;
 }
 
+/* After NAME=, which may be any; a file's own '=' does no harm to its ending. */
+static const char *after_name(const char *text)
+{
+    const char *equals = strrchr(text, '=');
+    return equals ? equals + 1 : text;
+}
+
+bool run_inputs_have_image(const struct cli_texts *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (kind_of(after_name(files->items[i])) == FILE_IMAGE)
+            return true;
+    return false;
+}
+
+bool run_inputs_have_random(const struct cli_texts *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (kind_of(after_name(files->items[i])) == FILE_RANDOM)
+            return true;
+    return files->count == 0;
+}
+
 /* The port's shape with one sample in it: batch 1 (or the fixed one); other free dimensions as given, else 1. */
-static struct mly_shape sample_shape(const struct mly_port *port, const struct cli_dims *dims)
+static struct mly_shape sample_shape(const struct mly_port *port,
+                                     const struct run_input_options *options)
 {
     struct mly_shape shape = port->shape;
     for (int32_t i = 0; i < shape.rank; i++) {
@@ -60,21 +85,34 @@ static struct mly_shape sample_shape(const struct mly_port *port, const struct c
         char place[256]; /* of a dimension without a name: "state[1]" */
         snprintf(place, sizeof place, "%.200s[%d]", port->name, i);
         const char *name = *port->dim_names[i] ? port->dim_names[i] : place;
-        for (size_t k = 0; dims && k < dims->count; k++)
-            if (strcmp(dims->items[k].name, name) == 0)
-                shape.dims[i] = dims->items[k].size;
+        for (size_t k = 0; k < options->dim_count; k++)
+            if (strcmp(options->dims[k].name, name) == 0)
+                shape.dims[i] = options->dims[k].size;
     }
     return shape;
 }
 
-/*
- * A tensor from a file as the port wants it: a missing leading 1 is added, sizes are compared where the port fixes them. Dimension 0 may be
- * larger when the batch is free: the file then holds several samples, which split_samples takes apart.
- */
-static enum mly_status fit(const struct mly_port *port, const char *file, struct mly_tensor *tensor,
-                           struct mly_error *err)
+/* Rows along dimension 0 that one sample of this input has: 1, or the model's fixed batch; 0 where dimension 0 is not the batch. */
+static int64_t rows_per_sample(const struct run_inputs *inputs, size_t index)
 {
-    char have[MLY_SHAPE_TEXT_BYTES], want[MLY_SHAPE_TEXT_BYTES];
+    const struct mly_port *port = mly_model_input(inputs->model, index);
+    const int64_t fixed = mly_model_fixed_batch(inputs->model);
+    if (port->shape.rank <= 0)
+        return 0;
+    if (fixed == 0)
+        return port->shape.dims[0] < 0;
+    return port->shape.dims[0] == fixed ? fixed : 0;
+}
+
+/*
+ * A tensor from a file as the input wants it: a missing leading 1 is added, sizes are compared where the model fixes them. Along the batch there
+ * may be rows of several samples, which split_samples takes apart.
+ */
+static enum mly_status fit(const struct run_inputs *inputs, size_t index, const char *file,
+                           struct mly_tensor *tensor, struct mly_error *err)
+{
+    const struct mly_port *port = mly_model_input(inputs->model, index);
+    char have[MLY_SHAPE_TEXT_BYTES], want[MLY_SHAPE_TEXT_BYTES], more[64] = "";
     if (tensor->dtype != port->dtype)
         return mly_error_set(err, MLY_E_MISMATCH, "%s: holds %s, input '%s' takes %s", file,
                              mly_dtype_name(tensor->dtype), port->name,
@@ -85,15 +123,20 @@ static enum mly_status fit(const struct mly_port *port, const char *file, struct
         tensor->shape.dims[0] = 1;
         tensor->shape.rank++;
     }
+    const int64_t rows = rows_per_sample(inputs, index);
     bool same = port->shape.rank < 0 || tensor->shape.rank == port->shape.rank;
-    for (int32_t i = 0; same && i < port->shape.rank; i++)
+    if (same && rows > 0)
+        same = tensor->shape.dims[0] > 0 && tensor->shape.dims[0] % rows == 0;
+    for (int32_t i = rows > 0; same && i < port->shape.rank; i++)
         same = port->shape.dims[i] < 0 || port->shape.dims[i] == tensor->shape.dims[i];
-    if (!same)
-        return mly_error_set(err, MLY_E_MISMATCH,
-                             "%s: shape %s does not fit input '%s', which takes %s", file,
-                             mly_shape_format(&tensor->shape, have), port->name,
-                             mly_shape_format(&port->shape, want));
-    return MLY_OK;
+    if (same)
+        return MLY_OK;
+    if (rows > 1)
+        snprintf(more, sizeof more, ", or several times %lld rows", (long long)rows);
+    return mly_error_set(err, MLY_E_MISMATCH,
+                         "%s: shape %s does not fit input '%s', which takes %s%s", file,
+                         mly_shape_format(&tensor->shape, have), port->name,
+                         mly_shape_format(&port->shape, want), more);
 }
 
 static enum mly_status read_image(const struct run_input_options *options,
@@ -109,18 +152,17 @@ static enum mly_status read_image(const struct run_input_options *options,
     return status == MLY_OK ? mly_image_load(path, &preprocess, out, err) : status;
 }
 
-/* Raw bytes: one sample, or as many as the file's size says when the batch is free. */
-static enum mly_status read_raw(const struct mly_port *port, const char *path,
-                                struct mly_shape shape, struct mly_tensor *out,
-                                struct mly_error *err)
+/* Raw bytes: as many samples of that shape as the file's size says; one where dimension 0 is not the batch. */
+static enum mly_status read_raw(enum mly_dtype dtype, const char *path, struct mly_shape shape,
+                                bool batched, struct mly_tensor *out, struct mly_error *err)
 {
     struct stat info;
     size_t bytes = 0;
-    enum mly_status status = mly_shape_bytes(port->dtype, &shape, &bytes, err);
-    if (status == MLY_OK && port->shape.rank > 0 && port->shape.dims[0] < 0 && bytes > 0 &&
-        stat(path, &info) == 0 && (size_t)info.st_size > bytes && (size_t)info.st_size % bytes == 0)
-        shape.dims[0] = info.st_size / (off_t)bytes;
-    return status == MLY_OK ? mly_raw_load(path, port->dtype, &shape, out, err) : status;
+    enum mly_status status = mly_shape_bytes(dtype, &shape, &bytes, err);
+    if (status == MLY_OK && batched && bytes > 0 && stat(path, &info) == 0 &&
+        (size_t)info.st_size > bytes && (size_t)info.st_size % bytes == 0)
+        shape.dims[0] *= info.st_size / (off_t)bytes;
+    return status == MLY_OK ? mly_raw_load(path, dtype, &shape, out, err) : status;
 }
 
 /* Reads one file for one input. .npz and folders hold several and are handled by their own functions. */
@@ -129,7 +171,7 @@ static enum mly_status read_one(const struct run_inputs *inputs,
                                 const char *path, struct mly_tensor *out, struct mly_error *err)
 {
     const struct mly_port *port = mly_model_input(inputs->model, index);
-    struct mly_shape shape = sample_shape(port, options->dims);
+    struct mly_shape shape = sample_shape(port, options);
     enum mly_status status = MLY_OK;
     switch (kind_of(path)) {
     case FILE_RANDOM:
@@ -145,7 +187,7 @@ static enum mly_status read_one(const struct run_inputs *inputs,
         status = read_image(options, port, path, out, err);
         break;
     case FILE_RAW:
-        status = read_raw(port, path, shape, out, err);
+        status = read_raw(port->dtype, path, shape, rows_per_sample(inputs, index) > 0, out, err);
         break;
     case FILE_NPZ:
     case FILE_FOLDER:
@@ -158,7 +200,7 @@ static enum mly_status read_one(const struct run_inputs *inputs,
                              "image, a folder with input_0.pb, or the word random",
                              path);
     }
-    return status == MLY_OK ? fit(port, path, out, err) : status;
+    return status == MLY_OK ? fit(inputs, index, path, out, err) : status;
 }
 
 static enum mly_status add_sample(struct run_inputs *inputs, const char *name,
@@ -204,7 +246,7 @@ static enum mly_status npz_sample(struct run_inputs *inputs, const char *path,
         else
             status = mly_tensor_dup(found, &sample->tensors[i], err);
         if (status == MLY_OK)
-            status = fit(port, path, &sample->tensors[i], err);
+            status = fit(inputs, i, path, &sample->tensors[i], err);
     }
     mly_tensor_set_fini(&set);
     return status;
@@ -278,6 +320,12 @@ static enum mly_status unknown_name(const struct run_inputs *inputs, const char 
     for (size_t i = 0; i < inputs->input_count && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
                                  mly_model_input(inputs->model, i)->name);
+    const char *equals = strchr(text, '=');
+    if (equals)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--input %s: there is no such file, and no input '%.*s': the model's "
+                             "inputs are: %s",
+                             text, (int)(equals - text), text, names);
     return mly_error_set(err, MLY_E_INVALID,
                          "--input %s: NAME=FILE is needed, the model's inputs are: %s", text,
                          names);
@@ -290,6 +338,8 @@ static enum mly_status load_file(struct run_inputs *inputs, const struct run_inp
     const char *path = NULL;
     if (split_name(inputs, text, &index, &path))
         return named_input(inputs, options, index, path, err);
+    if (strchr(text, '=') && access(text, F_OK) != 0)
+        return unknown_name(inputs, text, err);
     switch (kind_of(text)) {
     case FILE_RANDOM:
         return random_sample(inputs, options, err);
@@ -303,42 +353,35 @@ static enum mly_status load_file(struct run_inputs *inputs, const struct run_inp
     }
 }
 
-/* Is dimension 0 of this input the batch? */
-static bool is_batched(const struct run_inputs *inputs, size_t index)
+/* Samples along the batch dimension; 0 with an error when the inputs of the sample disagree. */
+static int64_t count_samples(const struct run_inputs *inputs, const struct run_sample *sample,
+                             struct mly_error *err)
 {
-    const struct mly_port *port = mly_model_input(inputs->model, index);
-    return mly_model_fixed_batch(inputs->model) == 0 && port->shape.rank > 0 &&
-           port->shape.dims[0] < 0;
-}
-
-/* Rows along the batch dimension; 0 with an error when the inputs of the sample disagree. */
-static int64_t rows_of(const struct run_inputs *inputs, const struct run_sample *sample,
-                       struct mly_error *err)
-{
-    int64_t rows = 0;
+    int64_t count = 0;
     for (size_t i = 0; i < inputs->input_count; i++) {
-        if (!is_batched(inputs, i))
+        const int64_t rows = rows_per_sample(inputs, i);
+        if (rows == 0)
             continue;
-        int64_t here = sample->tensors[i].shape.dims[0];
-        if (here < 1 || (rows && here != rows)) {
+        int64_t here = sample->tensors[i].shape.dims[0] / rows;
+        if (here < 1 || (count && here != count)) {
             mly_error_set(err, MLY_E_MISMATCH,
                           "%s: input '%s' holds %lld samples, another input %lld", sample->name,
                           mly_model_input(inputs->model, i)->name, (long long)here,
-                          (long long)rows);
+                          (long long)count);
             return 0;
         }
-        rows = here;
+        count = here;
     }
-    return rows ? rows : 1;
+    return count ? count : 1;
 }
 
-/* Row `row` of `rows` of a tensor, as a view. */
-static struct mly_tensor row_of(const struct mly_tensor *tensor, int64_t row, int64_t rows)
+/* Sample `at` of the `count` in a tensor, as a view. */
+static struct mly_tensor sample_of(const struct mly_tensor *tensor, int64_t at, int64_t count)
 {
     struct mly_tensor view = *tensor;
-    view.shape.dims[0] = 1;
-    view.size_bytes = tensor->size_bytes / (size_t)rows;
-    view.data = (char *)tensor->data + view.size_bytes * (size_t)row;
+    view.shape.dims[0] /= count;
+    view.size_bytes = tensor->size_bytes / (size_t)count;
+    view.data = (char *)tensor->data + view.size_bytes * (size_t)at;
     view.release = NULL;
     return view;
 }
@@ -353,10 +396,10 @@ static enum mly_status split_samples(struct run_inputs *inputs, struct mly_error
     inputs->read = read;
     inputs->read_count = read_count;
     for (size_t s = 0; s < read_count; s++) {
-        int64_t rows = rows_of(inputs, &read[s], err);
-        if (rows == 0)
+        int64_t count = count_samples(inputs, &read[s], err);
+        if (count == 0)
             return MLY_E_MISMATCH;
-        for (int64_t row = 0; row < rows; row++) {
+        for (int64_t at = 0; at < count; at++) {
             struct run_sample *sample = NULL;
             enum mly_status status = add_sample(inputs, read[s].name, &sample, err);
             if (status != MLY_OK)
@@ -364,8 +407,8 @@ static enum mly_status split_samples(struct run_inputs *inputs, struct mly_error
             for (size_t i = 0; i < inputs->input_count; i++) {
                 sample->tensors[i] = read[s].tensors[i];
                 sample->tensors[i].release = NULL;
-                if (is_batched(inputs, i))
-                    sample->tensors[i] = row_of(&read[s].tensors[i], row, rows);
+                if (rows_per_sample(inputs, i) > 0)
+                    sample->tensors[i] = sample_of(&read[s].tensors[i], at, count);
             }
         }
     }
@@ -452,7 +495,7 @@ static enum mly_status join(const struct run_inputs *inputs, size_t index, uint6
                    .tensors[index]; /* borrowed: the sample outlives the batch */
         return MLY_OK;
     }
-    if (!is_batched(inputs, index))
+    if (rows_per_sample(inputs, index) == 0)
         return join_constant(inputs, index, first, count, out, err);
     const struct mly_tensor **parts = mly_alloc_array(count, sizeof *parts);
     if (!parts)

@@ -5,7 +5,7 @@
 #include "measuring.h"
 #include "options.h"
 
-/* A full set of inputs for the model, with one row each along the batch dimension (or the model's fixed batch). */
+/* A full set of inputs for the model, with one row each along the batch dimension (or as many as the model's fixed batch). */
 struct run_sample {
     struct mly_tensor *tensors; /* one per model input */
     const char *name;           /* the file it came from, borrowed; "random" */
@@ -33,16 +33,20 @@ struct run_inputs {
 struct run_input_options {
     const struct cli_texts *files; /* "[NAME=]FILE", or "random" */
     const char *preprocess;        /* for images; NULL: from the input's shape */
-    const char *raw_shape;         /* NULL: the model's */
-    const struct cli_dims *dims;   /* sizes of free dimensions; NULL: all 1 */
+    const struct mly_dim_binding
+        *dims; /* [dim_count], sizes of free dimensions; others count as 1 */
+    size_t dim_count;
     uint64_t seed;
     uint64_t random_count; /* samples to make when there are no files; at most 16 */
 };
 
+/* Is there an image among the files ("[NAME=]FILE")? The word random, or no file at all? */
+bool run_inputs_have_image(const struct cli_texts *files);
+bool run_inputs_have_random(const struct cli_texts *files);
 /*
  * Reads every file into samples. A file without NAME= belongs to the only input, or is a .npz or a folder with
- * input_0.pb, input_1.pb, … Named files fill one sample after the other. No files:
- * random samples.
+ * input_0.pb, input_1.pb, … Named files fill one sample after the other. Rows are samples; where the model's batch is fixed,
+ * so many rows as that are one. No files: random samples.
  */
 enum mly_status run_inputs_load(const mly_model *model, const struct run_input_options *options,
                                 struct run_inputs *out, struct mly_error *err) MLY_MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "run_results.h"
 
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -16,7 +17,6 @@ enum mly_status run_results_take(void *user, const struct run_batch *batch,
                                  struct mly_error *err)
 {
     struct run_results *results = user;
-    (void)batch;
     if (mly_array_reserve(&results->outputs, &results->batch_capacity, results->batch_count + 1,
                           sizeof *results->outputs) != 0)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short for results");
@@ -30,6 +30,7 @@ enum mly_status run_results_take(void *user, const struct run_batch *batch,
         if (status != MLY_OK)
             return status;
     }
+    results->sample_count += batch->count;
     return MLY_OK;
 }
 
@@ -78,27 +79,83 @@ static char *output_path(const char *folder, const char *name)
     return path;
 }
 
-enum mly_status run_results_save(const struct run_results *results, const char *path,
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length > tail && strcasecmp(text + length - tail, ending) == 0;
+}
+
+enum mly_status run_results_check_path(const mly_model *model, const char *path,
+                                       struct mly_error *err)
+{
+    static const char *const others[] = {".npz", ".raw", ".bin", ".pb",  ".json",
+                                         ".csv", ".txt", ".png", ".jpg", ".jpeg"};
+    struct stat info;
+    if (ends_with(path, ".npy"))
+        return mly_model_output_count(model) == 1
+                   ? MLY_OK
+                   : mly_error_set(err, MLY_E_INVALID,
+                                   "--output %s: the model has %zu outputs; give a folder", path,
+                                   mly_model_output_count(model));
+    if (stat(path, &info) == 0)
+        return S_ISDIR(info.st_mode) ? MLY_OK
+                                     : mly_error_set(err, MLY_E_INVALID,
+                                                     "--output %s: a file of that name is there; "
+                                                     "give FILE.npy or a folder",
+                                                     path);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (ends_with(path, others[i]))
+            return mly_error_set(err, MLY_E_INVALID,
+                                 "--output %s: results are written as FILE.npy, or into a folder",
+                                 path);
+    return MLY_OK;
+}
+
+enum mly_status run_results_save(struct run_results *results, const char *path,
                                  struct mly_error *err)
 {
-    size_t length = strlen(path);
-    bool is_file = length > 4 && strcmp(path + length - 4, ".npy") == 0;
     if (results->batch_count == 0)
         return mly_error_set(err, MLY_E_INVALID, "there are no results to write");
-    if (is_file && results->output_count != 1)
-        return mly_error_set(err, MLY_E_INVALID,
-                             "--output %s: the model has %zu outputs; give a folder", path,
-                             results->output_count);
-    if (is_file)
-        return save_output(results, 0, path, err);
-    enum mly_status status = mly_dir_create(path, err);
+    enum mly_status status = run_results_check_path(results->model, path, err);
+    if (status == MLY_OK && ends_with(path, ".npy")) {
+        status = save_output(results, 0, path, err);
+        results->written = status == MLY_OK;
+        return status;
+    }
+    if (status == MLY_OK)
+        status = mly_dir_create(path, err);
     for (size_t i = 0; status == MLY_OK && i < results->output_count; i++) {
         char *file = output_path(path, mly_model_output(results->model, i)->name);
         status = file ? save_output(results, i, file, err)
                       : mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
         mly_free(file);
     }
+    results->written = status == MLY_OK;
     return status;
+}
+
+void run_results_report(const struct run_results *results, const struct run_inputs *inputs,
+                        const char *path, struct mly_json_writer *json)
+{
+    uint64_t wanted = 0;
+    for (size_t b = 0; b < inputs->batch_count; b++)
+        wanted += inputs->batches[b].count;
+    if (json && !results->written) {
+        mly_json_put_null(json, "output");
+    } else if (json) {
+        mly_json_begin_object(json, "output");
+        mly_json_put_string(json, "path", path);
+        mly_json_put_int(json, "samples", (int64_t)results->sample_count);
+        mly_json_put_int(json, "samples_wanted", (int64_t)wanted);
+        mly_json_end_object(json);
+    } else if (!results->written) {
+        printf("nothing was written to %s\n", path);
+    } else if (results->sample_count < wanted) {
+        printf("results of the first %llu of %llu samples written to %s\n",
+               (unsigned long long)results->sample_count, (unsigned long long)wanted, path);
+    } else {
+        printf("results written to %s\n", path);
+    }
 }
 
 enum mly_status run_labels_load(const char *path, struct run_labels *out, struct mly_error *err)
@@ -124,6 +181,8 @@ enum mly_status run_labels_load(const char *path, struct run_labels *out, struct
             end[-1] = '\0';
         at = end + 1;
     }
+    while (labels.count > 0 && *labels.lines[labels.count - 1] == '\0')
+        labels.count--; /* empty lines at the end name nothing */
     *out = labels;
     return MLY_OK;
 }
@@ -133,6 +192,23 @@ void run_labels_fini(struct run_labels *labels)
     mly_free(labels->lines);
     mly_free(labels->text);
     *labels = (struct run_labels){0};
+}
+
+void run_labels_remark(const struct run_labels *labels, const char *path,
+                       const struct run_results *results, const struct cli_common *common)
+{
+    int64_t count = 0;
+    if (results->batch_count == 0 || results->output_count == 0 ||
+        mly_shape_count(&results->outputs[0][0].shape, &count, NULL) != MLY_OK)
+        return;
+    const int64_t classes = count / mly_tensor_rows(&results->outputs[0][0]);
+    if ((int64_t)labels->count < classes)
+        cli_remark(common,
+                   "%s names %zu of the %lld classes; those without a name are shown by number",
+                   path, labels->count, (long long)classes);
+    else if ((int64_t)labels->count > classes)
+        cli_remark(common, "%s names %zu classes, but the output has %lld: is it this model's?",
+                   path, labels->count, (long long)classes);
 }
 
 static const char *label_of(const struct run_labels *labels, int64_t index)
@@ -180,6 +256,7 @@ enum mly_status run_results_top(const struct run_results *results, const struct 
                                 struct mly_json_writer *json, struct mly_error *err)
 {
     enum mly_status status = MLY_OK;
+    const bool fixed = mly_model_fixed_batch(results->model) > 0; /* a sample is a whole batch */
     struct mly_top *best = mly_alloc_array(top, sizeof *best);
     if (!best)
         return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
@@ -189,7 +266,8 @@ enum mly_status run_results_top(const struct run_results *results, const struct 
         const struct mly_tensor *output = &results->outputs[b][0];
         for (int64_t row = 0; status == MLY_OK && row < mly_tensor_rows(output); row++) {
             size_t found = 0;
-            size_t sample = (inputs->batches[b].first + (uint64_t)row) % inputs->sample_count;
+            size_t sample =
+                (inputs->batches[b].first + (fixed ? 0 : (uint64_t)row)) % inputs->sample_count;
             status = mly_tensor_top(output, row, top, best, &found, err);
             if (status == MLY_OK)
                 show_top(best, found, inputs->samples[sample].name, labels, json);
@@ -270,7 +348,7 @@ enum mly_status run_results_verify(const struct run_results *results,
                                    const struct run_inputs *inputs, const mly_machine *machine,
                                    struct run_verdict *out, struct mly_error *err)
 {
-    struct run_verdict verdict = {.ok = true};
+    struct run_verdict verdict = {.ok = true, .batches_of = results->batch_count};
     mly_plan *plan = NULL;
     mly_engine *yardstick = NULL;
     uint32_t batch = inputs->batch_count ? (uint32_t)inputs->batches[0].count : 1;
@@ -279,11 +357,59 @@ enum mly_status run_results_verify(const struct run_results *results,
         run_baseline_plan(results->model, machine, fixed ? (uint32_t)fixed : batch, &plan, err);
     if (status == MLY_OK)
         status = mly_engine_create(results->model, plan, NULL, &yardstick, err);
-    for (size_t b = 0; status == MLY_OK && b < results->batch_count; b++)
+    for (size_t b = 0; status == MLY_OK && b < results->batch_count; b++) {
+        if (atomic_load(cli_stop_flag())) {
+            status =
+                mly_error_set(err, MLY_E_CANCELLED, "stopped after comparing %zu of %zu batches", b,
+                              results->batch_count);
+            break;
+        }
         status = verify_batch(results, inputs, b, yardstick, &verdict, err);
+        verdict.batches += status == MLY_OK;
+    }
     mly_engine_destroy(yardstick);
     mly_plan_destroy(plan);
-    if (status == MLY_OK)
+    if (status == MLY_OK || status == MLY_E_CANCELLED)
         *out = verdict;
     return status;
+}
+
+static void put_verdict(const struct run_verdict *verdict, struct mly_json_writer *json)
+{
+    mly_json_begin_object(json, "verify");
+    if (verdict->batches == 0 || (verdict->ok && verdict->batches < verdict->batches_of)) {
+        mly_json_put_null(json, "ok");
+        mly_json_put_string(json, "why", "stopped before all results were compared");
+    } else {
+        mly_json_put_bool(json, "ok", verdict->ok);
+    }
+    mly_json_put_int(json, "batches", (int64_t)verdict->batches);
+    if (verdict->batches > 0) {
+        mly_json_put_number(json, "max_absolute", verdict->max_absolute);
+        mly_json_put_number(json, "max_relative", verdict->max_relative);
+        mly_json_put_number(json, "tolerance", verdict->tolerance);
+        mly_json_put_string(json, "output", verdict->output);
+        mly_json_put_int(json, "sample", (int64_t)verdict->sample);
+    }
+    mly_json_end_object(json);
+}
+
+void run_verdict_report(const struct run_verdict *verdict, struct mly_json_writer *json)
+{
+    if (json) {
+        put_verdict(verdict, json);
+        return;
+    }
+    if (verdict->batches == 0) {
+        puts("verify: not done: stopped before results were compared");
+        return;
+    }
+    printf("verify: largest difference %.3g (%.3g of the range, %.3g allowed) in output '%s', "
+           "sample %llu, over %llu values",
+           verdict->max_absolute, verdict->max_relative, verdict->tolerance, verdict->output,
+           (unsigned long long)verdict->sample, (unsigned long long)verdict->compared);
+    if (verdict->batches < verdict->batches_of)
+        printf(" of the first %llu of %llu batches", (unsigned long long)verdict->batches,
+               (unsigned long long)verdict->batches_of);
+    printf(": %s\n", verdict->ok ? "equal" : "DIFFERENT");
 }

@@ -14,6 +14,8 @@ struct run_results {
     size_t output_count;
     struct mly_tensor **outputs; /* [batch][output], copies; only the distinct batches */
     size_t batch_count, batch_capacity;
+    uint64_t sample_count; /* in them */
+    bool written;          /* run_results_save has succeeded */
 };
 
 /* A run_result_fn. */
@@ -22,12 +24,18 @@ enum mly_status run_results_take(void *user, const struct run_batch *batch,
                                  struct mly_error *err);
 void run_results_fini(struct run_results *results);
 
+/* Before anything runs: MLY_E_INVALID if results of the model cannot go to `path`. */
+enum mly_status run_results_check_path(const mly_model *model, const char *path,
+                                       struct mly_error *err) MLY_MUST_CHECK;
 /*
- * Writes every output as .npy, all samples along dimension 0: `path` is FILE.npy for a model with one output, else a folder that gets NAME.npy
- * each (created when missing).
+ * Writes every output as .npy, all samples that are there along dimension 0: `path` is FILE.npy for a model with one output, else a folder
+ * that gets NAME.npy each (created when missing).
  */
-enum mly_status run_results_save(const struct run_results *results, const char *path,
+enum mly_status run_results_save(struct run_results *results, const char *path,
                                  struct mly_error *err) MLY_MUST_CHECK;
+/* What was written where: a line, or "output" in json (not NULL), null there when nothing was. */
+void run_results_report(const struct run_results *results, const struct run_inputs *inputs,
+                        const char *path, struct mly_json_writer *json);
 
 /* Class names, one per line. */
 struct run_labels {
@@ -38,6 +46,9 @@ struct run_labels {
 enum mly_status run_labels_load(const char *path, struct run_labels *out,
                                 struct mly_error *err) MLY_MUST_CHECK;
 void run_labels_fini(struct run_labels *labels);
+/* A remark where the file (`path`) has not a line for each class of the first output. */
+void run_labels_remark(const struct run_labels *labels, const char *path,
+                       const struct run_results *results, const struct cli_common *common);
 /* Prints (or puts into json, when not NULL) the top classes of the first output per sample. labels may be NULL. */
 enum mly_status run_results_top(const struct run_results *results, const struct run_inputs *inputs,
                                 uint32_t top, const struct run_labels *labels,
@@ -49,11 +60,15 @@ struct run_verdict {
     double max_absolute, max_relative; /* relative to the range of the output */
     char output[128];                  /* where the worst is */
     uint64_t sample;
-    double tolerance;  /* relative, for that output's type */
-    uint64_t compared; /* values */
+    double tolerance;             /* relative, for that output's type */
+    uint64_t compared;            /* values; 0: nothing is known */
+    uint64_t batches, batches_of; /* compared, and to be compared */
 };
+/* MLY_E_CANCELLED when interrupted: *out is then what the batches compared so far say. */
 enum mly_status run_results_verify(const struct run_results *results,
                                    const struct run_inputs *inputs, const mly_machine *machine,
                                    struct run_verdict *out, struct mly_error *err) MLY_MUST_CHECK;
+/* A line, or "verify" in json (not NULL); one that compared nothing, or not all, says so. */
+void run_verdict_report(const struct run_verdict *verdict, struct mly_json_writer *json);
 
 #endif

@@ -23,6 +23,11 @@ static void set_range(struct mly_preprocess *p, double scale, double mean)
     set_values(p->std, 1);
 }
 
+static bool is_per_channel(const double values[3])
+{
+    return values[0] != values[1] || values[1] != values[2];
+}
+
 static bool is_channel_count(int64_t dimension)
 {
     return dimension == 1 || dimension == 3;
@@ -403,6 +408,11 @@ static enum mly_status finish(struct parser *parser)
                              "--preprocess: cannot cut %u x %u out of an image resized to a short "
                              "side of %u",
                              p->width, p->height, p->short_side);
+    if (p->channels == MLY_CHANNELS_GRAY && (is_per_channel(p->mean) || is_per_channel(p->std)))
+        return mly_error_set(parser->err, MLY_E_INVALID,
+                             "--preprocess: mean %g/%g/%g and std %g/%g/%g are of three channels, "
+                             "but the tensor has one: give mean= and std= one number",
+                             p->mean[0], p->mean[1], p->mean[2], p->std[0], p->std[1], p->std[2]);
     return MLY_OK;
 }
 

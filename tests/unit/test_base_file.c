@@ -271,10 +271,12 @@ static void directories_are_made_with_their_parents(void **state)
     (void)state;
     struct mly_error err;
     struct stat s;
+    mode_t before = umask(027);
     expect_ok(mly_dir_create(in("a//b/c/"), &err), err);
+    umask(before);
     expect_ok(mly_dir_create(in("a/b/c"), &err), err);
     assert_int_equal(stat(in("a/b"), &s), 0);
-    assert_int_equal(s.st_mode & 0777, 0700);
+    assert_int_equal(s.st_mode & 0777, 0750); /* what the umask leaves */
     expect_ok(mly_dir_create("/", &err), err);
     put(in("f"), "x");
     expect_error(mly_dir_create(in("f"), &err), MLY_E_INVALID, err, "a file is in its place");
@@ -334,6 +336,9 @@ static void the_cache_directory_follows_the_environment(void **state)
     expect_ok(mly_cache_dir("costs/x", &path, &err), err);
     assert_string_equal(path, in("own/costs/x"));
     assert_int_equal(entries(path), 0);
+    struct stat info;
+    assert_int_equal(stat(in("own/costs"), &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0700); /* nobody else's */
     mly_free(path);
     unsetenv("MOTLEY_CACHE_DIR");
     expect_ok(mly_cache_dir(NULL, &path, &err), err);

@@ -337,6 +337,8 @@ static void the_text_says_what_is_done(void **state)
     assert_true(p.scale == 1.0 / 255 && p.mean[0] == 0);
     expect_ok(mly_preprocess_parse("bgr255", &p, &err), err);
     assert_true(p.scale == 1 && p.channels == MLY_CHANNELS_BGR);
+    expect_ok(mly_preprocess_parse("gray,mean=5,std=2/2/2", &p, &err), err); /* as good as one */
+    assert_true(p.channels == MLY_CHANNELS_GRAY && p.mean[0] == 5 && p.std[0] == 2);
 }
 
 static void wrong_texts_name_word_and_column(void **state)
@@ -369,6 +371,10 @@ static void wrong_texts_name_word_and_column(void **state)
         {"scale=1e999", "wants a number"},
         {"resize=10,crop=20", "cannot cut 20 x 20"},
         {"stretch=9,crop=9", "only one"},
+        {"gray,mean=1/2/3",
+         "mean 1/2/3 and std 1/1/1 are of three channels, but the tensor has one"},
+        {"std=1/2/3,gray", "of three channels"},
+        {"imagenet,gray", "of three channels"},
     };
     struct mly_error err;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -53,14 +53,14 @@ void mly_file_writer_abort(mly_file_writer *writer);
 enum mly_status mly_file_write(const char *path, const void *bytes, size_t length,
                                struct mly_error *err) MLY_MUST_CHECK;
 
-/* Creates a directory and its parents (0700 for what is created). */
+/* Creates a directory and its parents, for the user: with the permissions that the umask leaves. */
 enum mly_status mly_dir_create(const char *path, struct mly_error *err) MLY_MUST_CHECK;
 /* Removes a directory tree without following symbolic links; a missing one is fine. */
 enum mly_status mly_dir_remove(const char *path, struct mly_error *err) MLY_MUST_CHECK;
 
 /*
  * motley's cache directory: $MOTLEY_CACHE_DIR, else $XDG_CACHE_HOME/motley, else ~/.cache/motley,
- * created on demand, with `sub` below it. *out is owned by the caller (mly_free). MLY_E_IO if it
+ * created on demand (0700), with `sub` below it. *out is owned by the caller (mly_free). MLY_E_IO if it
  * cannot be made.
  */
 enum mly_status mly_cache_dir(const char *sub, char **out, struct mly_error *err) MLY_MUST_CHECK;
