@@ -328,22 +328,13 @@ static void print_runs(const mly_plan *plan)
     cli_table_fini(&table);
 }
 
-/* How much more any pipeline could give; silent where the plan is of another kind and beats it. */
+/* What no plan can beat, and how far this one is from it; nothing where that is not known. */
 static void print_bound(const mly_plan *plan)
 {
-    char rate[MLY_RATE_TEXT_BYTES];
-    const double above =
-        plan->most_per_s > 0 ? plan->most_per_s / plan->prediction.throughput_per_s - 1 : -1;
-    if (above < -1e-9)
-        return;
-    printf("bound: by the times of its parts no pipeline on these processors gives more than %s "
-           "samples/s "
-           "(%s)",
-           mly_rate_text(plan->most_per_s, rate), plan->most_by);
-    if (above > 5e-4)
-        printf(", %.1f %% above this plan\n", above * 100);
-    else
-        printf(": this plan\n");
+    char *text = mly_plan_bound_text(plan);
+    if (!text || *text)
+        printf("bound: %s\n", text ? text : "(memory is short)");
+    mly_free(text);
 }
 
 static int report(const struct cli_common *common, const struct plan_values *given,

@@ -157,19 +157,10 @@ static enum mly_status near_best(const struct mly__problem *problem, struct proo
                              "planner exact: %.500s; with %u of them looked at nothing better than "
                              "%.2f %% above a bound is known",
                              proof->gave_up.message, proof->downsets, gap * 100);
-    if (gap <= rounding)
-        snprintf(
-            found->note, sizeof found->note,
-            "proved: the best of all %s of %u parts, as no better one is left even if %u of these "
-            "took no time",
-            kind_of(proof->sums), problem->unit_count, problem->unit_count - proof->units);
-    else
-        snprintf(
-            found->note, sizeof found->note,
-            "the best of all %s of %u parts but for %.2g %%: %u of these were taken to take no "
-            "time, for there are too many ways to cut",
-            kind_of(proof->sums), problem->unit_count, gap * 100,
-            problem->unit_count - proof->units);
+    snprintf(found->note, sizeof found->note,
+             "%s of %u parts searched, %u of these as if they took no time, for there are too many "
+             "ways to cut",
+             kind_of(proof->sums), problem->unit_count, problem->unit_count - proof->units);
     return MLY_OK;
 }
 
@@ -194,11 +185,7 @@ static enum mly_status prove(const struct mly__problem *problem, bool sums,
     enum mly_status status = begin_proof(problem, sums, &proof, found, err);
     if (status)
         return status;
-    if (proof.best <= proof.bound * (1 + rounding)) {
-        snprintf(found->note, sizeof found->note,
-                 "proved: no way of sharing out the work of its %u parts is faster",
-                 problem->unit_count);
-    } else {
+    if (!(proof.best <= proof.bound * (1 + rounding))) {
         status = search_all(problem, &proof, found, &proof.gave_up);
         if (status && status != MLY_E_LIMIT)
             return mly_error_set(err, status, "planner exact: %.900s", proof.gave_up.message);
@@ -208,15 +195,16 @@ static enum mly_status prove(const struct mly__problem *problem, bool sums,
             const bool all =
                 mly__stages_may_mix(problem) && problem->request->objective != MLY_OBJECTIVE_ENERGY;
             status = least_value(problem, sums, found, &proof.bound, err);
-            snprintf(found->note, sizeof found->note,
-                     "%s of all %s of %u parts (%u first parts looked at)",
-                     all ? "proved: the best" : "the best", kind_of(sums), problem->unit_count,
-                     proof.downsets);
+            snprintf(found->note, sizeof found->note, "%s%s of %u parts searched (%u first parts)",
+                     all ? "all " : "", kind_of(sums), problem->unit_count, proof.downsets);
         }
     }
     /* Where not every mixture of processors was tried, nothing is proved. */
-    if (!status && !sums && mly__stages_may_mix(problem)) {
-        found->bottleneck_ns = proof.bound;
+    if (!status && mly__stages_may_mix(problem)) {
+        if (!sums)
+            found->bottleneck_ns = proof.bound;
+        else if (problem->request->objective == MLY_OBJECTIVE_LATENCY)
+            found->row_ns = proof.bound;
         snprintf(found->bound_by, sizeof found->bound_by, "what the exact search proved");
     }
     return status;

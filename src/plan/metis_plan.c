@@ -6,7 +6,7 @@
  *   2. Nodes weigh their time on one class: METIS knows one weight. A ratio is of the time on the first
  *      processor; otherwise, with unlike ones, each class has its turn to give the weights.
  *   3. Where no ratio was asked for, the parts are improved by what they are predicted to take.
- *   4. What the repair cost is said in the note: of the division that is best by what was asked for.
+ *   4. What the repair cost is said in each layout's note.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,6 @@ struct search {
     struct processor *processors; /* that parts may be given to, in order */
     uint32_t processor_count;
     uint32_t *part, order[PARTS_MAX];
-    double best_ns;
 };
 
 /* Work per time, in the time of class 0: by what both can compute. */
@@ -85,22 +84,22 @@ static enum mly_status list_processors(struct search *s, bool sorted, struct mly
 }
 
 /* 4. */
-static void note(struct mly__found *found, const struct mly__metis_report *r, uint32_t parts,
+static void note(struct mly__layout *layout, const struct mly__metis_report *r, uint32_t parts,
                  uint32_t moves)
 {
     char repair[96] = "METIS' parts had no cycle";
     if (r->by_metis.backward_nets)
         snprintf(repair, sizeof repair, "%u tensors ran backwards and %.1f %% of the time moved",
                  r->by_metis.backward_nets, r->moved_fraction * 100);
-    snprintf(found->note, sizeof found->note,
+    snprintf(layout->note, sizeof layout->note,
              "METIS in %u parts: %s; KiB between parts %.0f by METIS, %.0f repaired, %.0f refined; "
              "fullest part %+.0f %%, %+.0f %%, %+.0f %%",
              parts, repair, r->by_metis.cut_bytes / 1024, r->repaired.cut_bytes / 1024,
              r->refined.cut_bytes / 1024, r->by_metis.imbalance * 100, r->repaired.imbalance * 100,
              r->refined.imbalance * 100);
-    const size_t used = strlen(found->note);
+    const size_t used = strlen(layout->note);
     if (moves)
-        snprintf(found->note + used, sizeof found->note - used, "; %u moves by predicted times",
+        snprintf(layout->note + used, sizeof layout->note - used, "; %u moves by predicted times",
                  moves);
 }
 
@@ -109,7 +108,7 @@ static enum mly_status cut(struct search *s, const struct mly__dag *dag,
 {
     const struct mly__problem *problem = s->problem;
     struct mly__metis_report report;
-    struct mly__layout_value value;
+    const uint32_t before = s->found->count;
     uint32_t class_of_part[PARTS_MAX];
     enum mly_status status = mly__metis_cut(dag, options, s->part, s->order, &report, err);
     if (status)
@@ -123,16 +122,10 @@ static enum mly_status cut(struct search *s, const struct mly__dag *dag,
                                problem->request->objective == MLY_OBJECTIVE_LATENCY, &moves, err);
     if (!status)
         status = mly__found_parts(s->found, problem, s->part, options->part_count, class_of_part,
-                                  &value, err);
-    if (status)
-        return status;
-    const double ns = problem->request->objective == MLY_OBJECTIVE_LATENCY ? value.latency_ns
-                                                                           : value.bottleneck_ns;
-    if (ns < s->best_ns) {
-        s->best_ns = ns;
-        note(s->found, &report, options->part_count, moves);
-    }
-    return MLY_OK;
+                                  NULL, err);
+    if (!status && s->found->count > before)
+        note(&s->found->layouts[before], &report, options->part_count, moves);
+    return status;
 }
 
 /* 2. */
@@ -203,7 +196,7 @@ static enum mly_status cut_by_speed(struct search *s, struct mly_error *err)
 static enum mly_status find(const struct mly__problem *problem, struct mly__found *found,
                             struct mly_error *err)
 {
-    struct search s = {.problem = problem, .found = found, .best_ns = INFINITY};
+    struct search s = {.problem = problem, .found = found};
     if (problem->processor_count < 2 || problem->unit_count < 2)
         return mly_error_set(
             err, MLY_E_UNSUPPORTED, "planner metis cuts for two processors or more; there %s %u",

@@ -30,7 +30,6 @@ struct search {
     bool *second;
     uint32_t *part, *best_part;
     bool over_memory;
-    double least_ns; /* latency over all pairs, for the note */
 };
 
 static void search_fini(struct search *s)
@@ -179,6 +178,7 @@ static enum mly_status balance(struct search *s, const uint32_t classes[2], stru
 static enum mly_status try_pair(struct search *s, const uint32_t classes[2], struct mly_error *err)
 {
     static const double even[2] = {1, 1};
+    const uint32_t before = s->found->count;
     struct mly__layout_value value;
     bool cut;
     enum mly_status status = divide(s, classes, even, &value, &cut, err);
@@ -186,13 +186,11 @@ static enum mly_status try_pair(struct search *s, const uint32_t classes[2], str
         status = mly__found_parts(s->found, s->problem, s->part, 2, classes, NULL, err);
     if (status)
         return status;
-    if (value.latency_ns < s->least_ns) {
-        s->least_ns = value.latency_ns;
-        snprintf(s->found->note, sizeof s->found->note,
+    if (s->found->count > before)
+        snprintf(s->found->layouts[before].note, sizeof s->found->layouts[before].note,
                  "least latency of any division between %s and %s by unit times: %s",
                  s->problem->classes[classes[0]].name, s->problem->classes[classes[1]].name,
                  cut ? "both compute" : "one computes everything");
-    }
     return s->problem->request->objective == MLY_OBJECTIVE_LATENCY ? MLY_OK
                                                                    : balance(s, classes, err);
 }
@@ -200,7 +198,7 @@ static enum mly_status try_pair(struct search *s, const uint32_t classes[2], str
 static enum mly_status find(const struct mly__problem *problem, struct mly__found *found,
                             struct mly_error *err)
 {
-    struct search s = {.problem = problem, .found = found, .least_ns = INFINITY};
+    struct search s = {.problem = problem, .found = found};
     if (problem->class_count < 2)
         return mly_error_set(err, MLY_E_UNSUPPORTED,
                              "planner min-cut divides between two unlike processors; these are all "

@@ -121,6 +121,7 @@ void mly_plan_destroy(mly_plan *plan)
     mly_free(plan->model_path);
     mly_free(plan->why);
     mly_free(plan->note);
+    mly_free(plan->account);
     mly__plan_runs_free(plan);
     mly_free(plan);
 }
@@ -242,7 +243,7 @@ enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_er
     if (!copy)
         goto fail;
     *copy = *plan;
-    copy->model_path = copy->why = copy->note = NULL;
+    copy->model_path = copy->why = copy->note = copy->account = NULL;
     copy->runs = NULL;
     copy->run_count = 0;
     copy->ladder = NULL;
@@ -252,7 +253,7 @@ enum mly_status mly_plan_dup(const mly_plan *plan, mly_plan **out, struct mly_er
     copy->candidates = NULL;
     copy->processor_count = copy->segment_count = copy->candidate_count = copy->family_count = 0;
     if (!dup_text(plan->model_path, &copy->model_path) || !dup_text(plan->why, &copy->why) ||
-        !dup_text(plan->note, &copy->note) ||
+        !dup_text(plan->note, &copy->note) || !dup_text(plan->account, &copy->account) ||
         !dup_numbers(plan->ladder, plan->ladder_count, &copy->ladder) ||
         !dup_processors(plan, copy) ||
         !dup_segments(plan->segments, plan->segment_count, &copy->segments, &copy->segment_count) ||

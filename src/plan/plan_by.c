@@ -55,6 +55,7 @@ enum mly_status mly__found_add(struct mly__found *found, const struct mly__probl
     memcpy(to->replicas, layout->replicas, layout->part_count * sizeof *to->replicas);
     memcpy(to->first, layout->first, layout->part_count * sizeof *to->first);
     to->shared = layout->shared;
+    memcpy(to->note, layout->note, sizeof to->note);
     found->count++;
     return MLY_OK;
 }
@@ -226,49 +227,6 @@ static enum mly_status add_wholes(const struct mly__problem *problem, struct mly
     return status;
 }
 
-/*
- * Adds to the note how far the best that was found may be from the best there is, by the planner's own
- * bound where that is better. Gaps that are nothing but rounding are not told.
- */
-static enum mly_status write_gap(const struct mly__problem *problem, struct mly__found *found,
-                                 struct mly_error *err)
-{
-    const bool latency = problem->request->objective == MLY_OBJECTIVE_LATENCY;
-    struct mly__bounds bounds;
-    struct mly__layout_value least;
-    if (!latency && problem->request->objective != MLY_OBJECTIVE_THROUGHPUT)
-        return MLY_OK;
-    enum mly_status status = mly__problem_bounds(problem, &bounds, err);
-    if (!status)
-        status = mly__found_least(problem, found, &least, err);
-    if (status)
-        return status;
-    if (!latency && found->bottleneck_ns >= bounds.bottleneck_ns && found->note[0])
-        return MLY_OK; /* the planner has said so */
-    if (!latency) {
-        found->bottleneck_ns = bounds.bottleneck_ns;
-        snprintf(found->bound_by, sizeof found->bound_by, "%s", bounds.bottleneck_by);
-    }
-    const double best = latency ? least.latency_ns : least.bottleneck_ns;
-    const double bound = latency ? bounds.latency_ns : found->bottleneck_ns;
-    const double gap = best / bound - 1;
-    const size_t length = strlen(found->note);
-    const char *what = latency ? "latency" : "slowest stage";
-    const char *by = latency ? "its longest way" : found->bound_by;
-    /* The plan's own figure is of its segments as measured, where they were. */
-    const char *basis = all_modelled(problem->request) ? "" : " by the times of nodes";
-    if (!(bound > 0) || isinf(best))
-        return MLY_OK;
-    if (gap > 1e-9)
-        snprintf(found->note + length, sizeof found->note - length,
-                 "%sits %s of %.4g ms%s is %.*f %% above a bound that no plan can beat (%s)",
-                 length ? "; " : "", what, best / 1e6, basis, gap < 0.1 ? 1 : 0, gap * 100, by);
-    else
-        snprintf(found->note + length, sizeof found->note - length,
-                 "%sproved%s: no plan has a shorter %s (%s)", length ? "; " : "", basis, what, by);
-    return MLY_OK;
-}
-
 /* "cpu (2 threads) x 2", with a comma before it. */
 static enum mly_status describe_class(const struct mly__problem *problem, uint32_t class,
                                       uint32_t count, const char *comma, struct mly_buffer *buffer)
@@ -324,7 +282,7 @@ static enum mly_status describe(const struct mly__problem *problem,
 /* --- 3. plans --- */
 
 struct option {
-    mly_plan *plan;
+    mly_plan *plan; /* with its account */
     char *description;
     struct mly__alternative alternative;
     enum mly_objective objective;
@@ -333,10 +291,10 @@ struct option {
 struct options {
     struct option *items;
     size_t count, capacity;
-    char note[320]; /* of the problem that the best option comes from */
-    double note_score;
-    double most_per_s; /* no pipeline of the batch sizes so far gives more; 0: nothing is known */
+    /* Of the batch sizes so far: nothing of the kind gives more, or takes less; 0: nothing is known. */
+    double most_per_s;
     char most_by[96];
+    struct mly_plan_least least, least_row;
     struct mly_error reason; /* why the last layout could not be used */
 };
 
@@ -383,9 +341,21 @@ static void drop_worse(struct options *options, enum mly_objective objective)
     }
 }
 
+/* What is to be said of how the plan was come by, if it wins; false: no memory. */
+static bool take_account(const struct mly__found *found, const struct mly__layout *layout,
+                         mly_plan *plan)
+{
+    const char *between = layout->note[0] && found->note[0] ? "; " : "";
+    if (!layout->note[0] && !found->note[0])
+        return true;
+    plan->account = mly_strfmt("%s%s%s", layout->note, between, found->note);
+    return plan->account != NULL;
+}
+
 static enum mly_status add_option(const struct mly__problem *problem,
-                                  const struct mly__layout *layout, const char *planner,
-                                  struct options *options, struct mly_error *err)
+                                  const struct mly__found *found, const struct mly__layout *layout,
+                                  const char *planner, struct options *options,
+                                  struct mly_error *err)
 {
     struct mly_buffer text = {.max_bytes = 4096};
     const enum mly_objective objective = problem->request->objective;
@@ -395,7 +365,7 @@ static enum mly_status add_option(const struct mly__problem *problem,
         return MLY_OK;
     if (status)
         return mly_error_set(err, status, "%s", options->reason.message);
-    status = describe(problem, layout, &text);
+    status = take_account(found, layout, plan) ? describe(problem, layout, &text) : MLY_E_NO_MEMORY;
     if (!status && mly_array_reserve(&options->items, &options->capacity, options->count + 1,
                                      sizeof *options->items))
         status = MLY_E_NO_MEMORY;
@@ -413,14 +383,41 @@ static enum mly_status add_option(const struct mly__problem *problem,
     return MLY_OK;
 }
 
-static void take_bound(const struct mly__problem *problem, const struct mly__found *found,
-                       struct options *options)
+static void take_least(double ns, const char *by, struct mly_plan_least *least)
 {
-    const double per_s = found->bottleneck_ns > 0 ? 1e9 * problem->batch / found->bottleneck_ns : 0;
-    if (per_s <= options->most_per_s)
+    if (!(ns > 0 && isfinite(ns)) || (least->ns > 0 && ns >= least->ns))
         return;
+    least->ns = ns;
+    snprintf(least->by, sizeof least->by, "%s", by);
+}
+
+/* Widens the bounds by those of one batch size: the planner's own where that is better. */
+static enum mly_status take_bounds(const struct mly__problem *problem,
+                                   const struct mly__found *found, struct options *options,
+                                   struct mly_error *err)
+{
+    const enum mly_objective objective = problem->request->objective;
+    struct mly__bounds bounds;
+    if (objective == MLY_OBJECTIVE_ENERGY)
+        return MLY_OK; /* these are bounds of time */
+    enum mly_status status = mly__problem_bounds(problem, &bounds, err);
+    if (status)
+        return status;
+    if (objective != MLY_OBJECTIVE_THROUGHPUT)
+        take_least(bounds.latency_ns,
+                   objective == MLY_OBJECTIVE_LATENCY ? "its longest way"
+                                                      : "its longest way, where nothing waits",
+                   &options->least);
+    take_least(found->row_ns, found->bound_by, &options->least_row);
+    const bool own = found->bottleneck_ns >= bounds.bottleneck_ns;
+    const double ns = own ? found->bottleneck_ns : bounds.bottleneck_ns;
+    const double per_s = ns > 0 ? 1e9 * problem->batch / ns : 0;
+    if (objective == MLY_OBJECTIVE_LATENCY || per_s <= options->most_per_s)
+        return MLY_OK;
     options->most_per_s = per_s;
-    memcpy(options->most_by, found->bound_by, sizeof options->most_by);
+    snprintf(options->most_by, sizeof options->most_by, "%s",
+             own ? found->bound_by : bounds.bottleneck_by);
+    return MLY_OK;
 }
 
 static double best_score(const struct options *options, enum mly_objective objective)
@@ -463,16 +460,9 @@ static enum mly_status solve(const struct mly_plan_request *request, uint32_t ba
     if (!status)
         status = add_wholes(problem, &found, err);
     if (!status)
-        status = write_gap(problem, &found, err);
-    if (!status && searched)
-        take_bound(problem, &found, options);
+        status = take_bounds(problem, &found, options, err);
     for (uint32_t i = 0; !status && i < found.count; i++)
-        status = add_option(problem, &found.layouts[i], planner, options, err);
-    const double best = best_score(options, request->objective);
-    if (!status && best > options->note_score) {
-        options->note_score = best;
-        memcpy(options->note, found.note, sizeof options->note);
-    }
+        status = add_option(problem, &found, &found.layouts[i], planner, options, err);
     mly__found_fini(&found);
     mly__problem_destroy(problem);
     return status;
@@ -569,14 +559,15 @@ static enum mly_status take_winner(const struct mly_plan_request *request, const
                                          &options->items[i].plan->prediction, i == winner, err);
     if (!status)
         status = mly__plan_add_baseline(request, planner, plan, err);
-    if (!status && options->note[0] && !(plan->note = mly_strdup(options->note)))
-        status = mly__problem_no_memory(err);
-    if (!status && !(plan->why = mly__plan_explain(plan)))
-        status = mly__problem_no_memory(err);
-    if (status)
-        return status;
     plan->most_per_s = options->most_per_s;
     memcpy(plan->most_by, options->most_by, sizeof plan->most_by);
+    plan->least = options->least;
+    plan->least_row = options->least_row;
+    plan->bounds_measured = !all_modelled(request);
+    if (!status)
+        status = mly__plan_write_words(plan, err);
+    if (status)
+        return status;
     options->items[winner].plan = NULL;
     *out = plan;
     return MLY_OK;
@@ -603,7 +594,7 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
             status = MLY_OK;
     }
     if (!whole)
-        options.most_per_s = 0;
+        options.most_per_s = options.least.ns = options.least_row.ns = 0;
     if (!status && !options.count)
         status = options.reason.status ? options.reason.status : reason.status;
     if (status)
@@ -616,15 +607,18 @@ enum mly_status mly__plan_by(const struct mly_plan_request *request, const char 
 }
 
 /* Forgets what was said of the plan before: it is an alternative among others now. */
-static void forget_words(mly_plan *plan, const char *planner)
+static bool forget_words(mly_plan *plan, const char *planner, const char *note)
 {
     mly__plan_candidates_free(plan->candidates, plan->candidate_count);
     plan->candidates = NULL;
     plan->candidate_count = 0;
     mly_free(plan->why);
     mly_free(plan->note);
+    mly_free(plan->account);
     plan->why = plan->note = NULL;
+    plan->account = note[0] ? mly_strdup(note) : NULL;
     snprintf(plan->planner, sizeof plan->planner, "%s", planner);
+    return plan->account || !note[0];
 }
 
 enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const char *planner,
@@ -634,14 +628,13 @@ enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const
     struct options options = {0};
     enum mly_status status = MLY_OK;
     options.items = mly_alloc_array(count, sizeof *options.items);
-    snprintf(options.note, sizeof options.note, "%s", note);
     for (size_t i = 0; i < count; i++) {
         char *text = options.items ? mly_plan_describe(plans[i]) : NULL;
-        if (!text) {
+        if (!text || !forget_words(plans[i], planner, note)) {
+            mly_free(text);
             mly_plan_destroy(plans[i]);
             status = mly__problem_no_memory(err);
         } else {
-            forget_words(plans[i], planner);
             options.items[options.count++] =
                 (struct option){.plan = plans[i],
                                 .description = text,

@@ -252,6 +252,7 @@ struct mly__layout {
      */
     bool shared;
     uint32_t *first; /* by part; of classes that are exclusive it says nothing */
+    char note[288];  /* how just this one was come by, as a clause; "" for nothing */
 };
 enum mly_status mly__layout_init(struct mly__layout *layout, const struct mly__problem *problem,
                                  uint32_t part_count, struct mly_error *err) MLY_MUST_CHECK;
@@ -308,9 +309,11 @@ enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, c
 struct mly__found {
     struct mly__layout layouts[MLY__FOUND_MAX]; /* owned; in any order */
     uint32_t count;
-    char note[320]; /* what was proved or given up, as a clause; "" for nothing */
+    char note[320]; /* of the search, whatever wins: what was given up, as a clause; "" for nothing */
     /* No pipeline (one segment on each processor) has a shorter bottleneck; 0: not known. */
     double bottleneck_ns;
+    /* No row of segments, one after the other, is done sooner; 0: not known. */
+    double row_ns;
     char bound_by[96]; /* what says so */
 };
 /* Adds a copy of the layout, unless an equal one is there or there are too many. */
@@ -336,7 +339,8 @@ typedef enum mly_status mly__find(const struct mly__problem *problem, struct mly
 /*
  * What a planner's `make` does: problems for every batch size that fits the request, `find` in each,
  * and the whole model on each kind of processor and on all, as plans; the best wins by the rule of
- * choose.c. Its note goes to the plan's.
+ * choose.c. What bounds say of the one that wins goes to its note, with the notes of its layout and of
+ * the search.
  */
 enum mly_status mly__plan_by(const struct mly_plan_request *request, const char *planner,
                              mly__find *find, mly_plan **out, struct mly_error *err) MLY_MUST_CHECK;

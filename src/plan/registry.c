@@ -254,37 +254,27 @@ static enum mly_status take_runs(mly_plan *plan, struct attempts *attempts, stru
     return MLY_OK;
 }
 
-/* The note where another planner knows a better bound than the plan's own. */
-static char *bound_note(const mly_plan *plan)
+/* The higher of two times that nothing can beat. */
+static void take_least(const struct mly_plan_least *other, struct mly_plan_least *least)
 {
-    const double gap = plan->most_per_s / plan->prediction.throughput_per_s - 1;
-    if (gap < 1e-9)
-        return mly_strfmt("no pipeline is faster: %s", plan->most_by);
-    return mly_strfmt("no pipeline is more than %.*f %% faster: %s", gap < 0.1 ? 1 : 0, gap * 100,
-                      plan->most_by);
+    if (other->ns > least->ns * (1 + 1e-9))
+        *least = *other;
 }
 
-/* The best of the planners' bounds: each holds for all pipelines. */
-static enum mly_status take_bound(mly_plan *plan, const struct attempts *attempts,
-                                  struct mly_error *err)
+/* The best of the planners' bounds: each holds for all pipelines, or for all plans. */
+static void take_bounds(mly_plan *plan, const struct attempts *attempts)
 {
-    const mly_plan *best = plan;
     for (size_t i = 0; i < attempts->made_count; i++) {
         const mly_plan *other = attempts->made[i];
+        plan->bounds_measured = plan->bounds_measured || other->bounds_measured;
+        take_least(&other->least, &plan->least);
+        take_least(&other->least_row, &plan->least_row);
         if (other->most_per_s > 0 &&
-            (best->most_per_s <= 0 || other->most_per_s < best->most_per_s * (1 - 1e-9)))
-            best = other;
+            (plan->most_per_s <= 0 || other->most_per_s < plan->most_per_s * (1 - 1e-9))) {
+            plan->most_per_s = other->most_per_s;
+            memcpy(plan->most_by, other->most_by, sizeof plan->most_by);
+        }
     }
-    if (best == plan)
-        return MLY_OK;
-    plan->most_per_s = best->most_per_s;
-    memcpy(plan->most_by, best->most_by, sizeof plan->most_by);
-    /* Plans of another kind may beat it. */
-    if (!plan->note || plan->most_per_s < plan->prediction.throughput_per_s * (1 - 1e-9))
-        return MLY_OK;
-    mly_free(plan->note);
-    plan->note = bound_note(plan);
-    return plan->note ? MLY_OK : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
 }
 
 static void attempts_fini(struct attempts *attempts)
@@ -313,12 +303,9 @@ static enum mly_status make_auto(const struct mly_plan_request *request, mly_pla
         const size_t winner = choose_plan(request, attempts.made, attempts.made_count, list, count);
         mly_plan *plan = attempts.made[winner];
         status = take_candidates(plan, attempts.chosen[winner], list, count, err);
+        take_bounds(plan, &attempts);
         if (!status)
-            status = take_bound(plan, &attempts, err);
-        mly_free(plan->why);
-        plan->why = status ? NULL : mly__plan_explain(plan);
-        if (!status && !plan->why)
-            status = mly_error_set(err, MLY_E_NO_MEMORY, "no memory for a plan");
+            status = mly__plan_write_words(plan, err);
         if (!status)
             status = take_runs(plan, &attempts, err);
         if (!status) {

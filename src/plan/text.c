@@ -155,7 +155,9 @@ static enum mly_status append_figure(const mly_plan *plan, const struct mly_pred
         return mly_buffer_printf(buffer, "%.4g ms", prediction->latency_ns / 1e6);
     case MLY_OBJECTIVE_LATENCY_AT_RATE:
         return isinf(prediction->loaded_latency_ns)
-                   ? mly_buffer_printf(buffer, "too slow for %.6g samples/s", plan->rate_per_s)
+                   ? mly_buffer_printf(buffer, "%s samples/s, too few for %.6g",
+                                       mly_rate_text(prediction->throughput_per_s, rate),
+                                       plan->rate_per_s)
                    : mly_buffer_printf(buffer, "%.4g ms at %.6g samples/s",
                                        prediction->loaded_latency_ns / 1e6, plan->rate_per_s);
     case MLY_OBJECTIVE_ENERGY:

@@ -92,6 +92,12 @@ struct mly_plan_candidate {
     bool baseline; /* whole model under the runtime's defaults */
 };
 
+/* A time that nothing of a kind can beat. */
+struct mly_plan_least {
+    double ns;   /* 0: not known */
+    char by[96]; /* what says so */
+};
+
 /*
  * A way of running the plan's model on its processors that is best up to a rate of arrivals.
  */
@@ -110,15 +116,15 @@ struct mly_plan {
     char *model_path;
     char model_name[128];
     char model_hash[65];
+    bool keep_overridable; /* how the model has to be loaded */
     char host_id[65];
+    char host_cpus[64]; /* the CPUs of the host that it was made for, as after -d; "": not known */
     char runtime[64];
     /* Sizes of symbolic dimensions that it is for, "height=480,width=640"; others count as 1. */
     char shapes[MLY_SIZES_BYTES];
     char planner[16];
     enum mly_objective objective;
-    bool keep_overridable; /* how the model has to be loaded */
     double rate_per_s; /* of arrivals that it is for; 0: none */
-    char host_cpus[64]; /* the CPUs of the host that it was made for, as after -d; "": not known */
     uint32_t batch;    /* samples per task */
     uint32_t *ladder;  /* batch sizes to warm, ascending; holds `batch` */
     uint32_t ladder_count;
@@ -132,15 +138,21 @@ struct mly_plan {
     struct mly_prediction prediction;
     struct mly_plan_candidate *candidates; /* best first */
     uint32_t candidate_count;
-    char *why; /* a sentence: why this one won */
+    char *why;  /* a sentence: why this one won */
+    char *note; /* how it was cut, and how far from the best it may be; NULL: nothing is known */
+    /* What follows is not kept in files. */
     char *
-        note; /* what its planner proved or gave up: "no plan is more than 0.8 % faster"; NULL: nothing */
+        account; /* the note without that: what was cut or given up on the way to it; NULL: nothing */
     /*
      * No pipeline on the processors asked for, at the batch sizes that were tried, gives more samples per
-     * second, and what says so; 0: not known. Not kept in files.
+     * second, and what says so; 0: not known.
      */
     double most_per_s;
     char most_by[96];
+    /* For latency, and latency at a rate: no plan, and no row of segments, is done with a batch sooner. */
+    struct mly_plan_least least, least_row;
+    bool
+        bounds_measured; /* these are by measured times of nodes, of which plans are only made up */
     /* What `auto` tried, in the order it did; not kept in files. */
     struct mly_plan_run *runs;
     uint32_t run_count;
@@ -177,6 +189,12 @@ enum mly_status mly_plan_parse(const char *name, const char *text, size_t length
  * (mly_free).
  */
 char *mly_plan_describe(const mly_plan *plan);
+/*
+ * A sentence: the bound that is known for the plan's objective, what it follows from, and how far the plan's
+ * prediction is from it; the same distance as in `note`. "" where none is known, or where something that was looked at
+ * beats it, being of another kind or measured. The caller's (mly_free), NULL when memory is short.
+ */
+char *mly_plan_bound_text(const mly_plan *plan);
 const char *mly_objective_name(enum mly_objective objective);
 /* MLY_E_INVALID names the word and the choices. */
 enum mly_status mly_objective_parse(const char *word, enum mly_objective *out,
@@ -191,7 +209,8 @@ enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
                                   struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Notes in the plan's segments, those of its family too, what they take on their processors for their
- * batch, by the rules of mly_plan_evaluate; what was noted before is forgotten. Where costs are not known, and where
+ * batch, by the rules of mly_plan_evaluate; what was noted before is forgotten. Raises in_flight where processors of
+ * one segment are so unlike that the slow ones would not be given any. Where costs are not known, and where
  * batches are split, nothing is noted. MLY_E_NO_MEMORY, and what mly_modelled_create finds wrong with a device.
  */
 enum mly_status mly_plan_note_times(mly_plan *plan, const mly_model *model,
