@@ -147,9 +147,9 @@ static enum mly_status decide_plan(struct run *run, const char *path, struct mly
     enum mly_status status =
         given->objective ? mly_objective_parse(given->objective, &objective, err) : MLY_OK;
     if (status == MLY_OK)
-        if (status == MLY_OK)
-            status = cli_box_open(given->devices, NULL, &run->box, err);
-    status = cli_model_open(path, given->keep_overridable, &run->model, err);
+        status = cli_box_open(given->devices, NULL, &run->box, err);
+    if (status == MLY_OK)
+        status = cli_model_open(path, given->keep_overridable, &run->model, err);
     if (status != MLY_OK)
         return status;
     struct mly_decide_options options = {
