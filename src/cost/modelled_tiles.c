@@ -43,22 +43,43 @@ bool mly_modelled_tiles_first(double a_bytes, uint32_t a_pieces, double b_bytes,
     return a != b ? a > b : a_bytes > b_bytes;
 }
 
-/* Whole pieces that the tiles have room for; at most `enough`. */
+/* Whole pieces that the tiles have room for, seen up to `enough`; *fewest: of any tile. */
 static double slots(const struct mly_modelled_tiles *tiles, double piece_bytes, double enough,
                     double *fewest)
 {
     double sum = 0, here = 0;
-    *fewest = enough;
-    for (uint32_t i = 0; i < tiles->count; i++) {
-        /* Most tiles have as much room as the one before: searches spend their time here. */
-        if (i == 0 || tiles->room_bytes[i] != tiles->room_bytes[i - 1]) {
-            here = floor(tiles->room_bytes[i] / piece_bytes);
-            here = here < enough ? here : enough;
-            *fewest = here < *fewest ? here : *fewest;
-        }
+    *fewest = fmax(0, fmin(enough, floor(tiles->room_bytes[tiles->count - 1] / piece_bytes)));
+    if (*fewest * tiles->count >= enough)
+        return enough;
+    for (uint32_t i = 0; i < tiles->count && sum < enough; i++) {
+        if (i == 0 || tiles->room_bytes[i] != tiles->room_bytes[i - 1])
+            here = fmax(0, floor(tiles->room_bytes[i] / piece_bytes));
         sum += here;
     }
     return sum;
+}
+
+/* A piece into the tile with most room, which finds its new place in the order. */
+static void place_one(struct mly_modelled_tiles *tiles, double piece_bytes)
+{
+    const double room = tiles->room_bytes[0] - piece_bytes;
+    uint32_t at = 0;
+    for (; at + 1 < tiles->count && tiles->room_bytes[at + 1] > room; at++)
+        tiles->room_bytes[at] = tiles->room_bytes[at + 1];
+    tiles->room_bytes[at] = room;
+}
+
+/* A piece each into the `count` tiles with most room; both halves are in order, and are merged. */
+static void place_each(struct mly_modelled_tiles *tiles, double piece_bytes, uint32_t count)
+{
+    double taken[MLY_DEVICE_TILES_MAX];
+    uint32_t a = 0, b = count;
+    for (uint32_t i = 0; i < count; i++)
+        taken[i] = tiles->room_bytes[i] - piece_bytes;
+    for (uint32_t to = 0; a < count; to++)
+        tiles->room_bytes[to] = b < tiles->count && tiles->room_bytes[b] > taken[a]
+                                    ? tiles->room_bytes[b++]
+                                    : taken[a++];
 }
 
 bool mly_modelled_tiles_place(struct mly_modelled_tiles *tiles, double weight_bytes,
@@ -71,14 +92,16 @@ bool mly_modelled_tiles_place(struct mly_modelled_tiles *tiles, double weight_by
         return false;
     /* The same number everywhere first, as far as that goes; the rest one by one. */
     each = fmin(each, floor((double)pieces / tiles->count));
-    for (uint32_t i = 0; i < tiles->count; i++)
+    for (uint32_t i = 0; each > 0 && i < tiles->count; i++)
         tiles->room_bytes[i] -= each * piece_bytes;
-    for (uint32_t left = pieces - (uint32_t)each * tiles->count; left > 0; left--) {
-        uint32_t most = 0;
-        for (uint32_t i = 1; i < tiles->count; i++)
-            if (tiles->room_bytes[i] > tiles->room_bytes[most])
-                most = i;
-        tiles->room_bytes[most] -= piece_bytes;
+    uint32_t left = pieces - (uint32_t)each * tiles->count;
+    /* One each: the first, with its piece, has then no more room than the last of them before. */
+    if (left && left <= tiles->count &&
+        tiles->room_bytes[0] - piece_bytes <= tiles->room_bytes[left - 1]) {
+        place_each(tiles, piece_bytes, left);
+        return true;
     }
+    for (; left > 0; left--)
+        place_one(tiles, piece_bytes);
     return true;
 }

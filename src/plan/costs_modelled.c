@@ -8,8 +8,10 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
+#include "desk.h"
 #include "problem_private.h"
 
 enum mly_status mly__costs_modelled(struct mly__problem *problem, uint32_t class_index,
@@ -56,6 +58,21 @@ static int compare_layers(const void *a, const void *b)
     if (mly_modelled_tiles_first(y->bytes, y->pieces, x->bytes, x->pieces))
         return 1;
     return (x->node > y->node) - (x->node < y->node);
+}
+
+static uint64_t layers_key(const struct mly__layer *layers, uint32_t count)
+{
+    uint64_t key = count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bytes;
+        memcpy(&bytes, &layers[i].bytes, sizeof bytes);
+        const uint64_t words[] = {bytes, layers[i].pieces, layers[i].node};
+        for (size_t w = 0; w < MLY__COUNT(words); w++) {
+            key = (key ^ words[w]) * UINT64_C(0x9e3779b97f4a7c15);
+            key ^= key >> 29;
+        }
+    }
+    return key;
 }
 
 static double least_rate(const struct mly__layer *layers, uint32_t count)
@@ -128,8 +145,10 @@ enum mly_status mly__loads_modelled(struct mly__problem *problem, uint32_t class
             least_rate(layers, hidden->layers[class_index].count);
     if (!status && hidden->costs[class_index].fixed.spills)
         hidden->layers[class_index].room_bytes = empty_room(modelled);
-    if (!status && hidden->layers[class_index].count)
+    if (!status && hidden->layers[class_index].count) {
         qsort(layers, hidden->layers[class_index].count, sizeof *layers, compare_layers);
+        hidden->layers[class_index].key = layers_key(layers, hidden->layers[class_index].count);
+    }
     return status;
 }
 
@@ -142,6 +161,86 @@ static bool is_too_slow(const struct mly__problem *problem, uint32_t class_index
            problem->classes[class_index].segment_ns + parts->sum.time_ns + parts->sum.forced_ns +
                    beyond * problem->hidden->layers[class_index].least_ns_per_byte >
                parts->limit_ns;
+}
+
+/*
+ * 2. Which of the set's weights find no room, on this class and those with the same chip; what they take longer, by
+ * sample: a batch's samples are computed one after the other.
+ */
+static void find_spill(const struct mly__problem *problem, uint32_t class_index,
+                       const uint32_t *alike, uint32_t alike_count, const struct mly__parts *parts,
+                       struct mly_modelled_tiles *tiles, struct mly__spill *out)
+{
+    const struct mly__layer *layers = problem->hidden->layers[class_index].items;
+    double rest = parts->sum.weight_bytes; /* of which it is not known yet whether they find room */
+    double room = 0;
+    *out = (struct mly__spill){0};
+    for (uint32_t t = 0; t < tiles->count; t++)
+        room += tiles->room_bytes[t];
+    for (uint32_t i = 0; i < problem->hidden->layers[class_index].count; i++) {
+        if (!parts->has(parts->user, layers[i].unit))
+            continue;
+        /* The largest pieces come first: where every tile keeps room for one, all the rest find room. */
+        if (rest + tiles->count * (layers[i].bytes / layers[i].pieces) <= room)
+            break;
+        rest -= layers[i].bytes;
+        if (layers[i].bytes <= room &&
+            mly_modelled_tiles_place(tiles, layers[i].bytes, layers[i].pieces)) {
+            room -= layers[i].bytes;
+            continue;
+        }
+        out->bytes += layers[i].bytes;
+        for (uint32_t k = 0; k < alike_count; k++)
+            out->ns[k] += problem->hidden->layers[alike[k]].items[i].stream_ns / problem->batch;
+    }
+}
+
+/*
+ * Classes with the chip of this one, itself included, in the order of all; its place among them. False: there are too
+ * many, and it is by itself.
+ */
+static bool list_alike(const struct mly__problem *problem, uint32_t class_index,
+                       uint32_t alike[MLY__SPILL_CLASSES_MAX], uint32_t *count, uint32_t *own)
+{
+    const struct mly__problem_private *hidden = problem->hidden;
+    *count = 0;
+    for (uint32_t c = 0; c < problem->class_count; c++) {
+        if (hidden->layers[c].key != hidden->layers[class_index].key ||
+            hidden->layers[c].count != hidden->layers[class_index].count ||
+            !hidden->costs[c].fixed.spills)
+            continue;
+        if (*count == MLY__SPILL_CLASSES_MAX) {
+            alike[0] = class_index;
+            *count = 1;
+            *own = 0;
+            return false;
+        }
+        *own = c == class_index ? *count : *own;
+        alike[(*count)++] = c;
+    }
+    return true;
+}
+
+/* The set's streamed weights, found once for all planners and classes with the chip. */
+static struct mly__extra spill_extra(const struct mly__problem *problem, uint32_t class_index,
+                                     const struct mly__parts *parts,
+                                     struct mly_modelled_tiles *tiles)
+{
+    struct mly__desk *desk = problem->request->desk;
+    uint32_t alike[MLY__SPILL_CLASSES_MAX], alike_count, own = 0;
+    const bool shared = list_alike(problem, class_index, alike, &alike_count, &own);
+    const struct mly__spill_key key = {.nodes = {parts->key[0], parts->key[1]},
+                                       .layers = problem->hidden->layers[class_index].key,
+                                       .room_bytes = tiles->room_bytes[0]};
+    const struct mly__spill *known = shared ? mly__desk_find_spill(desk, &key) : NULL;
+    struct mly__spill spill;
+    if (!known) {
+        find_spill(problem, class_index, alike, alike_count, parts, tiles, &spill);
+        mly__desk_keep_spill(shared ? desk : NULL, &key, &spill);
+        known = &spill;
+    }
+    return (struct mly__extra){.ns = known->ns[own] * problem->batch,
+                               .off_chip_bytes = known->bytes};
 }
 
 struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t class_index,
@@ -163,7 +262,6 @@ struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t 
     mly_modelled_tiles_init(hidden->costs[class_index].modelled, parts->input_bytes, &tiles);
     for (uint32_t t = 0; t < tiles.count; t++)
         room += tiles.room_bytes[t];
-    const struct mly__layer *layers = hidden->layers[class_index].items;
     if (is_too_slow(problem, class_index, parts, room)) {
         extra.ns = INFINITY;
         return extra;
@@ -175,26 +273,7 @@ struct mly__extra mly__loads_extra(const struct mly__problem *problem, uint32_t 
                    (extra.off_chip_bytes > 0 ? fixed->stream_ns : 0);
         return extra;
     }
-    double rest = weights; /* of which it is not known yet whether they find room */
-    for (uint32_t i = 0; i < hidden->layers[class_index].count; i++) {
-        if (!parts->has(parts->user, layers[i].unit))
-            continue;
-        /* The largest pieces come first: where every tile keeps room for one, all the rest find room. */
-        if (rest + tiles.count * (layers[i].bytes / layers[i].pieces) <= room)
-            break;
-        rest -= layers[i].bytes;
-        if (layers[i].bytes <= room &&
-            mly_modelled_tiles_place(&tiles, layers[i].bytes, layers[i].pieces)) {
-            room -= layers[i].bytes;
-            continue;
-        }
-        extra.off_chip_bytes += layers[i].bytes;
-        extra.ns += layers[i].stream_ns;
-        if (parts->limit_ns > 0 && parts->sum.time_ns + extra.ns > parts->limit_ns) {
-            extra.ns = INFINITY;
-            return extra;
-        }
-    }
+    extra = spill_extra(problem, class_index, parts, &tiles);
     if (extra.off_chip_bytes > 0)
         extra.ns += fixed->stream_ns;
     return extra;

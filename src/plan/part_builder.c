@@ -35,6 +35,7 @@ void mly__part_builder_fini(struct mly__part_builder *builder)
 static void clear_sums(struct mly__part_builder *builder)
 {
     builder->unit_count = builder->refused = 0;
+    builder->key[0] = builder->key[1] = 0;
     builder->input_bytes = builder->output_bytes = 0;
     builder->sum = (struct mly__load){0};
 }
@@ -91,6 +92,8 @@ static void add_load(struct mly__part_builder *builder, uint32_t unit, int by)
 {
     const struct mly__load *load = mly__load_of(builder->problem, builder->class_index, unit);
     struct mly__load *sum = &builder->sum;
+    builder->key[0] ^= builder->problem->units[unit].key[0];
+    builder->key[1] ^= builder->problem->units[unit].key[1];
     if (isinf(load->time_ns)) {
         builder->refused += (uint32_t)by;
         return;
@@ -175,6 +178,7 @@ void mly__part_builder_cost(const struct mly__part_builder *builder, struct mly_
     const struct mly__parts parts = {
         .sum = builder->sum,
         .refused = builder->refused > 0,
+        .key = {builder->key[0], builder->key[1]},
         .input_bytes = builder->input_bytes,
         .output_bytes = builder->output_bytes,
         .has = builder_has,

@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "desk.h"
 #include "problem_private.h"
 #include "stages.h"
 
@@ -27,6 +28,9 @@
 #define ROUNDS_MAX 10
 #define MISSES_MAX 3 /* rounds that find nothing better, one after the other */
 #define KEPT_MAX 20u /* layouts */
+#define BEGUN_MAX 8u /* of another batch size */
+/* Of sums what is that much more than the best known is looked at, too: others may begin with it. */
+#define SUM_SLACK 1.5
 /* Bits in a family's sets, beyond which copying them takes longer than it may. */
 #define FAMILY_BITS_MAX (1u << 22)
 
@@ -371,8 +375,8 @@ static enum mly_status improve(const struct mly__problem *problem, bool sums,
             break;
         const double before = ranking.values[0];
         ranking.tried[at] = true;
-        status =
-            search_near(problem, sums, sums ? INFINITY : before, &found->layouts[at], &next, err);
+        status = search_near(problem, sums, sums ? SUM_SLACK * before : before, &found->layouts[at],
+                             &next, err);
         for (uint32_t i = 0; !status && i < next.count; i++)
             status = mly__found_add(found, problem, &next.layouts[i], err);
         mly__found_fini(&next);
@@ -385,6 +389,39 @@ static enum mly_status improve(const struct mly__problem *problem, bool sums,
 
 /* --- the whole --- */
 
+/* Is every unit's time on the class known? */
+static bool computes_all(const struct mly__problem *problem, uint32_t class)
+{
+    for (uint32_t u = 0; u < problem->unit_count; u++)
+        if (!isfinite(mly__load_of(problem, class, u)->time_ns))
+            return false;
+    return true;
+}
+
+/* Of sums: the whole model on any one processor. */
+static enum mly_status whole_sum(const struct mly__problem *problem, double *out,
+                                 struct mly_error *err)
+{
+    double least = INFINITY;
+    enum mly_status status = MLY_OK;
+    for (uint32_t c = 0; !status && c < problem->class_count; c++) {
+        struct mly__layout_value value;
+        struct mly__layout layout;
+        if (!computes_all(problem, c))
+            continue;
+        status = mly__layout_init(&layout, problem, 1, err);
+        if (status)
+            break;
+        layout.replicas[0][c] = 1;
+        status = mly__layout_value(problem, &layout, &value, err);
+        if (!status)
+            least = fmin(least, mly__stages_value(problem, true, &value));
+        mly__layout_fini(&layout);
+    }
+    *out = least;
+    return status;
+}
+
 /* The whole model on all processors together: at worst as slow, a bound to begin with. */
 static enum mly_status whole_ns(const struct mly__problem *problem, double *out,
                                 struct mly_error *err)
@@ -396,10 +433,7 @@ static enum mly_status whole_ns(const struct mly__problem *problem, double *out,
     if (status)
         return status;
     for (uint32_t c = 0; c < problem->class_count; c++) {
-        bool computes = true;
-        for (uint32_t u = 0; computes && u < problem->unit_count; u++)
-            computes = isfinite(mly__load_of(problem, c, u)->time_ns);
-        layout.replicas[0][c] = computes ? problem->classes[c].count : 0;
+        layout.replicas[0][c] = computes_all(problem, c) ? problem->classes[c].count : 0;
         /* Without replicas this is no bound: one processor is. */
         if (problem->request->no_replicas && layout.replicas[0][c])
             layout.replicas[0][c] = used ? 0 : 1;
@@ -412,14 +446,44 @@ static enum mly_status whole_ns(const struct mly__problem *problem, double *out,
     return status;
 }
 
+/* The best for another batch size, which is seldom far from the best here; *bound falls to it. */
+static enum mly_status begin_with_other(const struct mly__problem *problem, bool sums,
+                                        struct mly__found *found, double *bound,
+                                        struct mly_error *err)
+{
+    const struct mly__found *other = mly__desk_other_pipelines(problem, sums);
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; !status && other && i < other->count && i < BEGUN_MAX; i++) {
+        struct mly__layout_value value;
+        status = mly__layout_value(problem, &other->layouts[i], &value, err);
+        if (status || !isfinite(mly__stages_value(problem, sums, &value)))
+            continue;
+        *bound = fmin(*bound, mly__stages_value(problem, sums, &value));
+        status = mly__found_add(found, problem, &other->layouts[i], err);
+    }
+    return status;
+}
+
 static enum mly_status search(const struct mly__problem *problem, bool sums,
                               struct mly__found *found, struct mly_error *err)
 {
+    const struct mly__found *known = mly__desk_find_pipelines(problem, sums);
+    const bool alone = found->count == 0;
     double bound = INFINITY;
-    enum mly_status status = sums ? MLY_OK : whole_ns(problem, &bound, err);
+    enum mly_status status = MLY_OK;
+    if (known) {
+        for (uint32_t i = 0; !status && i < known->count; i++)
+            status = mly__found_add(found, problem, &known->layouts[i], err);
+        return status;
+    }
+    status = sums ? whole_sum(problem, &bound, err) : whole_ns(problem, &bound, err);
     if (!status)
-        status = search_coarse(problem, sums, bound, found, err);
-    return status ? status : improve(problem, sums, found, err);
+        status = begin_with_other(problem, sums, found, &bound, err);
+    if (!status)
+        status = search_coarse(problem, sums, sums ? SUM_SLACK * bound : bound, found, err);
+    if (!status)
+        status = improve(problem, sums, found, err);
+    return !status && alone ? mly__desk_keep_pipelines(problem, sums, found, err) : status;
 }
 
 enum mly_status mly__pipeline_reach(const struct mly__problem *problem, bool sums,

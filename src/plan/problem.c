@@ -297,6 +297,7 @@ static enum mly_status copy_layers(const struct mly__problem *fine, struct mly__
         coarse->hidden->layers[c].count = count;
         coarse->hidden->layers[c].least_ns_per_byte = fine->hidden->layers[c].least_ns_per_byte;
         coarse->hidden->layers[c].room_bytes = fine->hidden->layers[c].room_bytes;
+        coarse->hidden->layers[c].key = fine->hidden->layers[c].key;
         for (uint32_t i = 0; i < count; i++) {
             items[i] = fine->hidden->layers[c].items[i];
             items[i].unit = coarse->hidden->group_of_unit[items[i].unit];

@@ -34,6 +34,7 @@ struct mly__unit {
     const uint32_t *outputs; /* crossings that it makes */
     uint32_t output_count;
     double macs;
+    uint64_t key[2]; /* of its nodes: that of a set of units is the exclusive or of theirs (desk.h) */
 };
 
 /* A tensor that passes between units, or comes from or goes to the host. */
@@ -210,6 +211,7 @@ struct mly__part_builder {
     bool *has;           /* by unit */
     uint32_t *inside;    /* by crossing: how many of its consumers are in the set */
     uint32_t refused;    /* units of the set that the class cannot compute */
+    uint64_t key[2]; /* of its units */
     double input_bytes, output_bytes;
     struct mly__load sum; /* activation_bytes: the largest of those added since the set was empty */
 };
@@ -228,6 +230,7 @@ void mly__part_builder_cost(const struct mly__part_builder *builder, struct mly_
 struct mly__parts {
     struct mly__load sum;
     bool refused; /* a unit of it cannot be computed */
+    uint64_t key[2]; /* of its units */
     double input_bytes, output_bytes;
     double limit_ns; /* slower sets are of no interest: their time may be infinite; 0: no limit */
     bool (*has)(const void *user, uint32_t unit); /* is the unit in the set? */

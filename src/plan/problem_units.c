@@ -297,9 +297,27 @@ static enum mly_status attach_crossings(struct mly__problem *problem, struct mly
     return MLY_OK;
 }
 
+/* A random number for each node. */
+static uint64_t node_key(uint32_t node, uint32_t word)
+{
+    uint64_t x = (2 * (uint64_t)node + word + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+static void find_keys(struct mly__problem *problem)
+{
+    for (uint32_t n = 0; n < problem->graph->node_count; n++)
+        for (uint32_t word = 0; word < 2; word++)
+            problem->units[problem->unit_of_node[n]].key[word] ^= node_key(n, word);
+}
+
 enum mly_status mly__problem_link_units(struct mly__problem *problem, struct mly_error *err)
 {
     enum mly_status status = list_nodes(problem, err);
+    if (!status)
+        find_keys(problem);
     if (!status)
         status = list_crossings(problem, err);
     return status ? status : attach_crossings(problem, err);

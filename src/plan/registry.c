@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "desk.h"
 #include "internal.h"
 
 /* Simpler planners first: where two make the same plan, it is the first one's. */
@@ -361,8 +362,12 @@ enum mly_status mly_plan_make(const char *planner, const struct mly_plan_request
     if (request->ratio_count && named != &mly__planner_metis)
         return mly_error_set(err, MLY_E_INVALID,
                              "planner %s takes no ratio; metis does: metis:80/20", planner);
-    enum mly_status status =
-        automatic ? make_auto(request, &plan, err) : named->make(request, &plan, err);
+    struct mly_plan_request with = *request;
+    enum mly_status status = request->desk ? MLY_OK : mly__desk_create(&with.desk, err);
+    if (!status)
+        status = automatic ? make_auto(&with, &plan, err) : named->make(&with, &plan, err);
+    if (!request->desk)
+        mly__desk_destroy(with.desk);
     if (status)
         return status;
     if (request->costs)

@@ -35,12 +35,13 @@ static const double slack = 0.03, no_slack = 1e-9;
 struct vectors {
     uint32_t class_count, count;
     uint32_t radix[MLY__CLASSES_MAX], step[MLY__CLASSES_MAX];
-    uint8_t *mixed; /* by vector: it has processors of several classes */
+    uint16_t *digits; /* [vector][class] */
+    uint8_t *mixed;   /* by vector: it has processors of several classes */
 };
 
 static uint32_t digit(const struct vectors *v, uint32_t vector, uint32_t class)
 {
-    return vector / v->step[class] % v->radix[class];
+    return v->digits[(size_t)vector * v->class_count + class];
 }
 
 static bool is_one_processor(const struct vectors *v, uint32_t vector)
@@ -101,12 +102,15 @@ static enum mly_status vectors_init(struct vectors *v, const struct mly__problem
         v->count *= v->radix[c];
     }
     v->mixed = mly_alloc_array(v->count, sizeof *v->mixed);
-    if (!v->mixed)
+    v->digits = mly_alloc_array((size_t)v->count * v->class_count, sizeof *v->digits);
+    if (!v->mixed || !v->digits)
         return mly__problem_no_memory(err);
     for (uint32_t i = 0; i < v->count; i++) {
         uint32_t classes = 0;
-        for (uint32_t c = 0; c < v->class_count; c++)
+        for (uint32_t c = 0; c < v->class_count; c++) {
+            v->digits[(size_t)i * v->class_count + c] = (uint16_t)(i / v->step[c] % v->radix[c]);
             classes += digit(v, i, c) > 0;
+        }
         v->mixed[i] = classes > 1;
     }
     return MLY_OK;
@@ -130,8 +134,10 @@ struct search {
     struct step *steps;         /* [downset][layer][vector] */
     struct mly__load *sums;     /* [class][downset] */
     uint32_t *refused;          /* [class][downset] */
+    uint64_t (*keys)[2];        /* by downset: of its units */
     double bound;               /* nothing above it is looked at */
-    bool *open;                 /* by downset: a pipeline within the bound may be cut there */
+    bool *open;                 /* by downset: a pipeline within the bound may be cut there… */
+    bool *open_at;              /* …and by downset and vector: with so many processors before */
     double *share;              /* by downset: what the lower bound says of its units… */
     double *capacity;           /* …and by vector: of those processors (bounds.c) */
     double weight[MLY__CLASSES_MAX];
@@ -164,11 +170,14 @@ static void search_fini(struct search *s)
 {
     mly_free(s->steps);
     mly_free(s->vectors.mixed);
+    mly_free(s->vectors.digits);
     mly_free(s->share);
     mly_free(s->open);
+    mly_free(s->open_at);
     mly_free(s->capacity);
     mly_free(s->sums);
     mly_free(s->refused);
+    mly_free(s->keys);
     mly_free(s->least);
     mly_free(s->seen);
     mly_free(s->stack);
@@ -179,6 +188,11 @@ static void search_fini(struct search *s)
 static void add_up(struct search *s)
 {
     const struct mly__problem *problem = s->problem;
+    for (uint32_t i = 0; i < s->downsets->count; i++)
+        for (uint32_t u = 0; u < problem->unit_count; u++)
+            for (uint32_t word = 0; word < 2; word++)
+                if (mly__downset_has(mly__downset(s->downsets, i), u))
+                    s->keys[i][word] ^= problem->units[u].key[word];
     for (uint32_t c = 0; c < problem->class_count; c++) {
         for (uint32_t i = 0; i < s->downsets->count; i++) {
             struct mly__load *sum = &s->sums[(size_t)c * s->downsets->count + i];
@@ -242,8 +256,8 @@ static bool is_within(const struct search *s, double share, double capacity)
     return !(share > s->bound * capacity * (1 + 1e-9)); /* without a bound, whatever the capacity */
 }
 
-/* May the downset be done by those processors, and the rest by the others? */
-static bool is_open(const struct search *s, uint32_t downset, uint32_t vector)
+/* Is there room for the downset on those processors, and for the rest on the others? */
+static bool may_be_done(const struct search *s, uint32_t downset, uint32_t vector)
 {
     const double all = s->share[s->downsets->count - 1];
     const double capacity = s->capacity[s->vectors.count - 1];
@@ -275,12 +289,15 @@ static enum mly_status search_init(struct search *s, const struct mly__downsets 
     }
     s->sums = mly_alloc_array(count, sizeof *s->sums);
     s->refused = mly_alloc_array(count, sizeof *s->refused);
+    s->open_at = mly_alloc_array((size_t)s->downsets->count * s->vectors.count, sizeof *s->open_at);
+    s->keys = mly_alloc_array(s->downsets->count, sizeof *s->keys);
     s->steps = mly_alloc_array(states, sizeof *s->steps);
     s->least = mly_alloc_array(s->downsets->count, sizeof *s->least);
     s->seen = mly_alloc_array(s->downsets->count, sizeof *s->seen);
     s->stack = mly_alloc_array(s->downsets->count, sizeof *s->stack);
     s->reached = mly_alloc_array((size_t)s->vectors.count * s->layers, sizeof *s->reached);
-    if (!s->sums || !s->refused || !s->steps || !s->least || !s->seen || !s->stack || !s->reached) {
+    if (!s->sums || !s->refused || !s->open_at || !s->keys || !s->steps || !s->least || !s->seen ||
+        !s->stack || !s->reached) {
         search_fini(s);
         return mly__problem_no_memory(err);
     }
@@ -356,9 +373,12 @@ static void stage_cost(const struct stage *stage, uint32_t class, double limit_n
 {
     const struct mly__problem *problem = stage->search->problem;
     const bool elements = problem->classes[class].counts_elements;
+    uint64_t(*keys)[2] = stage->search->keys;
     const struct mly__parts parts = {
         .sum = stage_load(stage, class),
         .refused = is_refused(stage, class),
+        .key = {keys[stage->large][0] ^ keys[stage->small][0],
+                keys[stage->large][1] ^ keys[stage->small][1]},
         .limit_ns = isfinite(limit_ns) ? limit_ns : 0,
         .input_bytes = elements ? stage->input_elements : stage->input_bytes,
         .output_bytes = elements ? stage->output_elements : stage->output_bytes,
@@ -413,6 +433,11 @@ static double rate_of(const struct vectors *v, uint32_t used, const double *peri
     return rate;
 }
 
+static bool is_open(const struct search *s, uint32_t downset, uint32_t vector)
+{
+    return s->open_at[(size_t)downset * s->vectors.count + vector];
+}
+
 /* What a state becomes by the stage on the processors `used` more; false: it cannot. */
 static bool next_step(const struct search *s, const struct stage *stage, uint32_t state,
                       uint32_t used, double period, struct step *step, struct step **to)
@@ -423,13 +448,15 @@ static bool next_step(const struct search *s, const struct stage *stage, uint32_
         !is_open(s, stage->large, before + used) || !fit_together(v, before, used))
         return false;
     const struct step *from = step_at(s, stage->small, layer, before);
+    *to = step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
+    if (from->value > (*to)->value || period > (*to)->value)
+        return false;
     *step = (struct step){.value = fmax(from->value, period),
                           .sum = from->sum + period,
                           .from = stage->small,
                           .vector = before,
                           .used = used,
                           .parts = from->parts + 1};
-    *to = step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
     return is_better(step, *to);
 }
 
@@ -534,19 +561,28 @@ static void find_least(struct search *s)
     }
 }
 
-static void add_sum(struct search *s, const struct stage *stage, uint32_t class, double value)
+/* What a state would be improved to; NULL: it cannot go on to the class. */
+static struct step *sum_to(const struct search *s, const struct stage *stage, uint32_t state,
+                           uint32_t class)
 {
     const struct vectors *v = &s->vectors;
     const uint32_t used = v->radix[class] > 1 ? v->step[class] : 0;
+    const uint32_t layer = state / v->count, before = state % v->count;
+    if (layer >= from_layers(s) || before + used >= v->count || !fit_together(v, before, used))
+        return NULL;
+    return step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
+}
+
+static void add_sum(struct search *s, const struct stage *stage, uint32_t class, double value)
+{
+    const struct vectors *v = &s->vectors;
     for (uint32_t i = 0; i < s->reached_count; i++) {
         const uint32_t layer = s->reached[i] / v->count, before = s->reached[i] % v->count;
         const struct step *from = step_at(s, stage->small, layer, before);
+        struct step *to = sum_to(s, stage, s->reached[i], class);
         const double sum = from->value + value;
-        if (layer >= from_layers(s) || before + used >= v->count ||
-            !fit_together(v, before, used) || sum > s->bound)
-            continue;
-        struct step *to = step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
-        if (sum < to->value || (sum == to->value && from->parts + 1 < to->parts))
+        if (to && sum <= s->bound &&
+            (sum < to->value || (sum == to->value && from->parts + 1 < to->parts)))
             *to = (struct step){.value = sum,
                                 .from = stage->small,
                                 .vector = before,
@@ -555,11 +591,34 @@ static void add_sum(struct search *s, const struct stage *stage, uint32_t class,
     }
 }
 
+/* Could any state become better by the stage on the class if that took no longer than it must? */
+static bool may_improve_sum(const struct search *s, const struct stage *stage, uint32_t class)
+{
+    const struct vectors *v = &s->vectors;
+    const double least = least_of_ns(s, class) * least_ns(stage, class);
+    const double rest = s->least[s->downsets->count - 1] - s->least[stage->large];
+    for (uint32_t i = 0; i < s->reached_count; i++) {
+        const struct step *to = sum_to(s, stage, s->reached[i], class);
+        const double sum =
+            step_at(s, stage->small, s->reached[i] / v->count, s->reached[i] % v->count)->value +
+            least;
+        if (to && sum <= to->value && sum + rest <= s->bound)
+            return true;
+    }
+    return false;
+}
+
 static void extend_sum(struct search *s, struct stage *stage)
 {
-    find_border(stage);
+    bool border_known = false;
     for (uint32_t c = 0; c < s->problem->class_count; c++) {
         struct mly__segment_cost cost;
+        if (is_refused(stage, c) || !may_improve_sum(s, stage, c))
+            continue;
+        if (!border_known)
+            find_border(stage);
+        border_known = true;
+        s->work += s->problem->classes[c].exclusive ? SPILL_WORK : 1;
         stage_cost(stage, c, INFINITY, &cost);
         const double value = sum_value(s, c, &cost);
         if (isfinite(value))
@@ -653,13 +712,17 @@ static void find_reached(struct search *s, uint32_t downset)
         s->available_capacity += s->weight[c] * s->available[c];
 }
 
-/* Can any pipeline within the bound be cut there? */
-static bool may_be_cut(const struct search *s, uint32_t downset)
+/* Can any pipeline within the bound be cut there, and on which processors? */
+static void find_open(struct search *s, bool sums)
 {
-    for (uint32_t v = 0; v < s->vectors.count; v++)
-        if (is_open(s, downset, v))
-            return true;
-    return false;
+    for (uint32_t i = 0; i < s->downsets->count; i++) {
+        s->open[i] = sums;
+        for (uint32_t v = 0; v < s->vectors.count && !sums; v++) {
+            const bool open = may_be_done(s, i, v);
+            s->open_at[(size_t)i * s->vectors.count + v] = open;
+            s->open[i] = s->open[i] || open;
+        }
+    }
 }
 
 /* Looks at one stage; false: none that holds it need be looked at. */
@@ -737,8 +800,7 @@ enum mly_status mly__stages_search(const struct mly__downsets *downsets, bool su
     search.bound = bound * (1 + (downsets->count > SLACK_DOWNSETS_MAX ? no_slack : slack));
     if (sums)
         find_least(&search);
-    for (uint32_t i = 0; i < downsets->count; i++)
-        search.open[i] = sums || may_be_cut(&search, i);
+    find_open(&search, sums);
     status = search_all(&search, sums, found, err);
     if (work_left)
         *work_left -= search.work < *work_left ? search.work : *work_left;

@@ -40,7 +40,7 @@ struct mly_modelled_fixed mly_modelled_fixed(const mly_modelled *modelled);
 
 /* Room for weights on the chip, tile by tile. */
 struct mly_modelled_tiles {
-    double room_bytes[MLY_DEVICE_TILES_MAX];
+    double room_bytes[MLY_DEVICE_TILES_MAX]; /* most first: tiles are alike */
     uint32_t count;
 };
 /* All of it, but what a segment with so many bytes of inputs needs otherwise. */
@@ -50,7 +50,7 @@ void mly_modelled_tiles_init(const mly_modelled *modelled, double input_bytes,
 bool mly_modelled_tiles_first(double a_bytes, uint32_t a_pieces, double b_bytes, uint32_t b_pieces);
 /*
  * Finds room for a node's weights; false, and nothing changes, if there is not enough: they are then
- * streamed. O(tiles squared).
+ * streamed. O(tiles), where pieces are many or unequal O(pieces * tiles).
  */
 bool mly_modelled_tiles_place(struct mly_modelled_tiles *tiles, double weight_bytes,
                               uint32_t pieces) MLY_MUST_CHECK;

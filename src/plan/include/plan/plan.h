@@ -260,6 +260,13 @@ struct mly_plan_request {
     uint32_t ratio_count;
     double rate_per_s; /* samples arriving; with MLY_OBJECTIVE_LATENCY_AT_RATE */
     bool brief;        /* other planners run too: give up where proofs take long (`auto`) */
+    /*
+     * Asked now and then, from the calling thread, at least every few ms of work; false ends planning with
+     * MLY_E_CANCELLED. NULL: nothing does.
+     */
+    bool (*go_on)(void *user);
+    void *user;             /* for go_on */
+    struct mly__desk *desk; /* what planners share; mly_plan_make sees to it */
 };
 
 /*
