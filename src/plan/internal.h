@@ -74,6 +74,14 @@ char *mly__plan_explain(const mly_plan *plan);
  */
 enum mly_status mly__plan_write_words(mly_plan *plan, struct mly_error *err) MLY_MUST_CHECK;
 
+/* --- gap.c --- */
+
+/*
+ * Writes `note` and `why` of a plan that has its candidates and bounds, anew: its account, and how far its
+ * prediction is from what no plan can beat.
+ */
+enum mly_status mly__plan_write_words(mly_plan *plan, struct mly_error *err) MLY_MUST_CHECK;
+
 /* --- evaluate.c --- */
 
 /*
