@@ -9,6 +9,7 @@
  *      segment's batches in proportion to their speed, so each is busy 1 / (sum of 1 / period) per
  *      batch. The busiest processor sets the throughput; the longest way through the segments is the
  *      latency.
+ *   3. Under load: the same times, by segment and processor, go to under_load.c.
  */
 #include <math.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "internal.h"
 #include "one_batch.h"
 #include "problem_private.h"
+#include "under_load.h"
 
 static bool runs_alike(const struct mly_plan_processor *a, const struct mly_plan_processor *b)
 {
@@ -112,9 +114,21 @@ struct mly_prediction mly__plan_predict_whole(const struct mly_cost_entry *entry
     return prediction;
 }
 
+/* (3) A processor of `alike` ones that give so much together. */
+static void load_whole(struct mly__under_load *load, uint32_t processor, uint32_t alike,
+                       const struct mly_prediction *one)
+{
+    if (!load || !(one->throughput_per_s > 0))
+        return;
+    load->ns[processor] = 1e9 * load->batch * alike / one->throughput_per_s;
+    load->spread = fmax(load->spread, one->spread);
+    if (!(load->alone_ns > 0) || one->latency_ns < load->alone_ns)
+        load->alone_ns = one->latency_ns;
+}
+
 static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *model,
-                                      const mly_cost_table *costs, struct mly_prediction *out,
-                                      struct mly_error *err)
+                                      const mly_cost_table *costs, struct mly__under_load *load,
+                                      struct mly_prediction *out, struct mly_error *err)
 {
     const struct mly_plan_segment *segment = &plan->segments[0];
     struct mly__plan_memory memory;
@@ -138,14 +152,15 @@ static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *mod
             alike += same;
             before += same && k < i;
         }
-        if (before)
-            continue; /* counted with the first of its kind */
         const struct mly_cost_config config = mly__plan_config(plan, segment->processors[i], alike);
         const struct mly_cost_entry *entry =
             mly_cost_table_find(costs, MLY_COST_MODEL, "", &config);
         if (!entry)
             return missing(plan, &config, "the whole model", "", err);
         const struct mly_prediction one = mly__plan_predict_whole(entry, &memory);
+        load_whole(load, segment->processors[i], alike, &one);
+        if (before)
+            continue; /* counted with the first of its kind */
         if (++kinds == 1)
             sum = one;
         else
@@ -170,6 +185,7 @@ static enum mly_status evaluate_whole(const mly_plan *plan, const mly_model *mod
 /* What evaluating by segments works on. */
 struct evaluation {
     const mly_plan *plan;
+    struct mly__under_load *load; /* NULL: not asked for */
     struct mly__problem *problem;
     uint32_t *class_of;       /* by the plan's processor */
     struct mly_stage *stages; /* by segment */
@@ -294,6 +310,9 @@ static enum mly_status add_segment(struct evaluation *e, uint32_t index, struct 
             mix_stage(stage, &cost, own / rate);
             e->latency_ns[index] += own / rate * mly__stage_latency_ns(&cost);
             e->busy_ns[p] += own / rate * mly__stage_period_ns(class, &cost);
+            if (e->load)
+                e->load->ns[(size_t)index * e->plan->processor_count + p] =
+                    fmax(mly__stage_latency_ns(&cost), 1e-9);
         }
     }
     stage->period_ns = 1 / rate;
@@ -333,6 +352,9 @@ static void find_latency(struct evaluation *e)
         e->alone.ns[i] = e->latency_ns[i];
     }
     e->sum.latency_ns = mly__one_batch_run(&e->alone);
+    if (e->load)
+        memcpy(e->load->needs, e->alone.needs,
+               (size_t)e->plan->segment_count * e->plan->segment_count * sizeof *e->load->needs);
 }
 
 static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
@@ -355,6 +377,8 @@ static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
         e->sum.throughput_per_s = 1e9 * e->plan->batch / bottleneck_ns;
     if (total_ns > 0)
         e->sum.spread = e->spread_ns / total_ns;
+    if (e->load)
+        e->load->spread = e->sum.spread;
     if (e->energy_known)
         e->sum.energy_j = (energy_j + e->idle_w * bottleneck_ns * 1e-9) / e->plan->batch;
     if (e->host) {
@@ -370,10 +394,12 @@ static enum mly_status sum_up(struct evaluation *e, struct mly_error *err)
 
 static enum mly_status evaluate_segments(const mly_plan *plan, const mly_model *model,
                                          const mly_cost_table *costs, struct mly_stage *stages,
-                                         struct mly_prediction *out, struct mly_error *err)
+                                         struct mly__under_load *load, struct mly_prediction *out,
+                                         struct mly_error *err)
 {
     struct evaluation e;
     enum mly_status status = evaluation_init(&e, plan, model, costs, stages, err);
+    e.load = load;
     for (uint32_t i = 0; !status && i < plan->segment_count; i++)
         status = add_segment(&e, i, err);
     if (!status)
@@ -398,33 +424,80 @@ enum mly_status mly_plan_stages(const mly_plan *plan, const mly_model *model,
 {
     struct mly_prediction prediction;
     enum mly_status status = check_indices(plan, model, err);
-    return status ? status : evaluate_segments(plan, model, costs, stages, &prediction, err);
+    return status ? status : evaluate_segments(plan, model, costs, stages, NULL, &prediction, err);
+}
+
+/* (3) All processors work on a batch that is split at the same time, as one. */
+static void load_split(struct mly__under_load *load, const struct mly_prediction *prediction)
+{
+    load->processor_count = 1;
+    load->ns[0] = fmax(prediction->latency_ns, 1e-9);
+    load->spread = prediction->spread;
+}
+
+/* load: NULL, or as mly__under_load_init left it. */
+static enum mly_status evaluate(const mly_plan *plan, const mly_model *model,
+                                const mly_cost_table *costs, struct mly__under_load *load,
+                                struct mly_prediction *out, struct mly_error *err)
+{
+    const uint32_t node_count = mly_model_graph(model)->node_count;
+    const bool whole = plan->segment_count == 1 && (plan->segments[0].node_count == 0 ||
+                                                    plan->segments[0].node_count == node_count);
+    if (plan->segments[0].shares) {
+        enum mly_status status = mly__plan_evaluate_split(plan, model, costs, out, err);
+        if (!status && load)
+            load_split(load, out);
+        return status;
+    }
+    if (whole && !has_modelled(plan))
+        return evaluate_whole(plan, model, costs, load, out, err);
+    struct mly_stage *stages = mly_alloc_array(plan->segment_count, sizeof *stages);
+    enum mly_status status =
+        stages ? evaluate_segments(plan, model, costs, stages, load, out, err)
+               : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for evaluating a plan");
+    mly_free(stages);
+    return status;
+}
+
+enum mly_status mly__plan_under_load(const mly_plan *plan, const mly_model *model,
+                                     const mly_cost_table *costs, struct mly__under_load *load,
+                                     struct mly_prediction *out, struct mly_error *err)
+{
+    enum mly_status status = check_indices(plan, model, err);
+    if (!status)
+        status = mly__under_load_init(load, plan->batch, plan->segment_count, plan->processor_count,
+                                      err);
+    if (status)
+        return status;
+    status = evaluate(plan, model, costs, load, out, err);
+    if (!status)
+        status = mly__under_load_ready(load, err);
+    if (status)
+        mly__under_load_fini(load);
+    return status;
 }
 
 enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
                                   const mly_cost_table *costs, struct mly_prediction *out,
                                   struct mly_error *err)
 {
-    const uint32_t node_count = mly_model_graph(model)->node_count;
     struct mly_prediction prediction;
+    struct mly__under_load load;
     enum mly_status status = check_indices(plan, model, err);
     if (status)
         return status;
-    const bool whole = plan->segment_count == 1 && (plan->segments[0].node_count == 0 ||
-                                                    plan->segments[0].node_count == node_count);
-    if (plan->segments[0].shares) {
-        status = mly__plan_evaluate_split(plan, model, costs, &prediction, err);
-    } else if (whole && !has_modelled(plan)) {
-        status = evaluate_whole(plan, model, costs, &prediction, err);
+    if (!(plan->rate_per_s > 0)) {
+        status = evaluate(plan, model, costs, NULL, &prediction, err);
     } else {
-        struct mly_stage *stages = mly_alloc_array(plan->segment_count, sizeof *stages);
-        status = stages ? evaluate_segments(plan, model, costs, stages, &prediction, err)
-                        : mly_error_set(err, MLY_E_NO_MEMORY, "no memory for evaluating a plan");
-        mly_free(stages);
+        status = mly__plan_under_load(plan, model, costs, &load, &prediction, err);
+        if (!status) {
+            prediction.loaded_latency_ns = plan->rate_per_s < prediction.throughput_per_s
+                                               ? mly__under_load_latency_ns(&load, plan->rate_per_s)
+                                               : INFINITY;
+            mly__under_load_fini(&load);
+        }
     }
-    if (status)
-        return status;
-    prediction.loaded_latency_ns = mly__plan_loaded_ns(plan, &prediction);
-    *out = prediction;
-    return MLY_OK;
+    if (!status)
+        *out = prediction;
+    return status;
 }

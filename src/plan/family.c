@@ -1,11 +1,12 @@
 /*
- * Families: ways of running a model, each best up to a rate of arrivals.
+ * Families: ways of running a model, each good up to a rate of arrivals.
  *
- *   1. Ways to choose from are plans, each with what it can take at most and its latency at any rate
- *      below that (queueing.c).
- *   2. Along rates from almost none to the most that any can take: a way is kept until another is
- *      better by more than what a switch should be worth; where it stops being kept is found by
- *      bisection. A switch is worth more where there would be many.
+ *   1. Ways to choose from are plans, each with what it can take at most and its latency at any rate below
+ *      that (under_load.c): worked out at some loads, and between them by straight lines, where the waiting
+ *      is taken times what is left of the load, because that hardly bends.
+ *   2. Along rates from almost none to the most that any can take: of the ways whose latency is within a
+ *      little of the least, that which stays so longest is kept until it does not. So there are as few
+ *      as can be.
  *   3. The ways that were kept become members. Their processors become one list; what they have in
  *      common is in it once.
  */
@@ -16,17 +17,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "queueing.h"
+#include "under_load.h"
 
-enum {
-    STEPS = 200,
-    BISECTIONS = 40,
-    MEMBERS_WANTED = 6 /* each has sessions of its own; more only where fewer would cost too much */
-};
+enum { KNOTS = 32, RATES = 500 };
 static const double least_part = 1e-3; /* of the greatest rate: where the walk begins */
 static const double most_part =
     0.99; /* … and where it ends: at the greatest rate queues never end */
-/* A switch must save this part of the latency: the first with which there are not too many members. */
-static const double switch_gains[] = {0.05, 0.1, 0.2, 0.4};
 
 static enum mly_status no_memory(struct mly_error *err)
 {
@@ -35,28 +32,58 @@ static enum mly_status no_memory(struct mly_error *err)
 
 /* --- 1 --- */
 
-double mly__way_latency_ns(const mly_plan *plan, double rate_per_s)
+/* A way's latency less the filling of batches, times what is left of the load: at KNOTS loads. */
+struct curve {
+    uint32_t batch;
+    double most_per_s; /* 0: nothing is known */
+    double left_ns[KNOTS];
+};
+
+/* Ever closer as the load grows. */
+static double load_at(double knot)
 {
-    mly_plan view = *plan;
-    view.rate_per_s = rate_per_s;
-    if (!plan->prediction.known || plan->prediction.throughput_per_s <= rate_per_s)
-        return INFINITY;
-    return mly__plan_loaded_ns(&view, &plan->prediction);
+    const double left = 1 - knot / KNOTS;
+    return 1 - left * left;
 }
 
-/* The one with the least latency; of equal ones the first. MLY_NO_INDEX when none can take it. */
-static uint32_t best_at(mly_plan *const *ways, uint32_t count, double rate_per_s)
+static double knot_at(double load)
 {
-    uint32_t best = MLY_NO_INDEX;
-    double least = INFINITY;
-    for (uint32_t i = 0; i < count; i++) {
-        const double ns = mly__way_latency_ns(ways[i], rate_per_s);
-        if (ns < least) {
-            least = ns;
-            best = i;
-        }
+    return KNOTS * (1 - sqrt(1 - load));
+}
+
+static enum mly_status find_curve(const struct mly_plan_request *request, const mly_plan *way,
+                                  struct curve *curve, struct mly_error *err)
+{
+    struct mly__under_load load;
+    struct mly_prediction prediction;
+    *curve = (struct curve){.batch = way->batch};
+    if (!way->prediction.known || !(way->prediction.throughput_per_s > 0))
+        return MLY_OK;
+    enum mly_status status =
+        mly__plan_under_load(way, request->model, request->costs, &load, &prediction, err);
+    if (status)
+        return status;
+    curve->most_per_s = fmin(load.most_per_s, prediction.throughput_per_s);
+    for (uint32_t i = 0; i < KNOTS; i++) {
+        const double part = i ? load_at(i) : 1e-6, rate_per_s = part * curve->most_per_s;
+        curve->left_ns[i] = (mly__under_load_latency_ns(&load, rate_per_s) -
+                             mly__filling_ns(rate_per_s, way->batch)) *
+                            (1 - part);
     }
-    return best;
+    mly__under_load_fini(&load);
+    return MLY_OK;
+}
+
+/* Infinite beyond what it can take. */
+static double latency_ns(const struct curve *curve, double rate_per_s)
+{
+    if (!(rate_per_s < curve->most_per_s))
+        return INFINITY;
+    const double load = rate_per_s / curve->most_per_s, knot = knot_at(load);
+    const uint32_t before = knot < KNOTS - 2 ? (uint32_t)knot : KNOTS - 2;
+    const double part = fmin(1, knot - before);
+    const double left_ns = curve->left_ns[before] * (1 - part) + curve->left_ns[before + 1] * part;
+    return mly__filling_ns(rate_per_s, curve->batch) + left_ns / (1 - load);
 }
 
 /* --- 2 --- */
@@ -67,48 +94,63 @@ struct kept {
     double max_rate_per_s;
 };
 
-static bool may_stay(mly_plan *const *ways, uint32_t count, uint32_t way, double rate_per_s,
-                     double switch_gain)
+/* Rates to look at: close together where latency changes fast. */
+static double rate_at(double greatest, uint32_t i)
 {
-    const uint32_t best = best_at(ways, count, rate_per_s);
-    return best == MLY_NO_INDEX ||
-           mly__way_latency_ns(ways[way], rate_per_s) <=
-               (1 + switch_gain) * mly__way_latency_ns(ways[best], rate_per_s);
+    enum { FEW = RATES / 5 };
+    const double low = 0.05;
+    if (i < FEW)
+        return greatest * least_part * pow(low / least_part, (double)i / FEW);
+    return greatest * (low + (most_part - low) * (i - FEW) / (RATES - 1 - FEW));
 }
 
-static uint32_t walk(mly_plan *const *ways, uint32_t count, double switch_gain,
-                     struct kept kept[MLY__PLAN_FAMILY_MAX])
+/* The first rate from `from` on at which the way is too slow; RATES: none. */
+static uint32_t stays_until(const struct curve *curve, double greatest, const double *least_ns,
+                            uint32_t from, double slack)
+{
+    for (uint32_t i = from; i < RATES; i++)
+        if (!(latency_ns(curve, rate_at(greatest, i)) <= (1 + slack) * least_ns[i]))
+            return i;
+    return RATES;
+}
+
+static double find_least(const struct curve *curves, uint32_t count, double least_ns[RATES])
 {
     double greatest = 0;
-    uint32_t members = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (ways[i]->prediction.known)
-            greatest = fmax(greatest, ways[i]->prediction.throughput_per_s);
-    if (!(greatest > 0))
-        return 0;
-    const double ratio = pow(most_part / least_part, 1.0 / STEPS);
-    double before = greatest * least_part;
-    uint32_t way = best_at(ways, count, before);
-    for (int step = 1; step <= STEPS; step++) {
-        const double rate = greatest * least_part * pow(ratio, step);
-        while (members + 1 < MLY__PLAN_FAMILY_MAX &&
-               !may_stay(ways, count, way, rate, switch_gain)) {
-            double low = before, high = rate;
-            for (int i = 0; i < BISECTIONS; i++) {
-                const double middle = (low + high) / 2;
-                if (may_stay(ways, count, way, middle, switch_gain))
-                    low = middle;
-                else
-                    high = middle;
-            }
-            kept[members++] = (struct kept){.way = way, .max_rate_per_s = low};
-            way = best_at(ways, count, high);
-            before = high;
-        }
-        before = rate;
+    for (uint32_t w = 0; w < count; w++)
+        greatest = fmax(greatest, curves[w].most_per_s);
+    for (uint32_t i = 0; i < RATES; i++) {
+        least_ns[i] = INFINITY;
+        for (uint32_t w = 0; w < count; w++)
+            least_ns[i] = fmin(least_ns[i], latency_ns(&curves[w], rate_at(greatest, i)));
     }
-    kept[members++] =
-        (struct kept){.way = way, .max_rate_per_s = ways[way]->prediction.throughput_per_s};
+    return greatest;
+}
+
+/* How many are kept; one more than MLY__PLAN_FAMILY_MAX for too many. 0: nothing is known. */
+static uint32_t walk(const struct curve *curves, uint32_t count, double slack,
+                     struct kept kept[MLY__PLAN_FAMILY_MAX])
+{
+    double least_ns[RATES];
+    const double greatest = find_least(curves, count, least_ns);
+    uint32_t members = 0;
+    for (uint32_t at = 0; greatest > 0 && at < RATES;) {
+        uint32_t best = 0, until = at;
+        for (uint32_t w = 0; w < count; w++) {
+            const uint32_t end = stays_until(&curves[w], greatest, least_ns, at, slack);
+            const double rate = rate_at(greatest, at);
+            if (end > until || (end == until && end > at &&
+                                latency_ns(&curves[w], rate) < latency_ns(&curves[best], rate))) {
+                until = end;
+                best = w;
+            }
+        }
+        if (members == MLY__PLAN_FAMILY_MAX)
+            return members + 1;
+        kept[members++] = (struct kept){best, until < RATES ? rate_at(greatest, until - 1)
+                                                            : curves[best].most_per_s};
+        at = until;
+    }
     return members;
 }
 
@@ -199,16 +241,18 @@ static enum mly_status set_own_way(mly_plan *family, uint32_t index, struct mly_
     return MLY_OK;
 }
 
-/* "3 ways by rate: from whole on … (up to 120 samples/s) to … (up to 480 samples/s)" */
+/* "3 ways by rate …: from whole on … (up to 120 samples/s) to … (up to 480 samples/s)" */
 static enum mly_status explain(mly_plan *family, char *const *descriptions, const struct kept *kept,
                                struct mly_error *err)
 {
     const uint32_t last = family->family_count - 1;
     family->why =
-        last ? mly_strfmt("%u ways by rate of arrivals: from %s (best up to %.4g samples/s) to %s "
-                          "(up to %.4g samples/s, all it can take)",
-                          last + 1, descriptions[kept[0].way], family->family[0].max_rate_per_s,
-                          descriptions[kept[last].way], family->family[last].max_rate_per_s)
+        last ? mly_strfmt(
+                   "%u ways by rate of arrivals, each within %.0f %% of the best latency: from "
+                   "%s (up to %.4g samples/s) to %s (up to %.4g samples/s, all it can take)",
+                   last + 1, MLY__FAMILY_SLACK * 100, descriptions[kept[0].way],
+                   family->family[0].max_rate_per_s, descriptions[kept[last].way],
+                   family->family[last].max_rate_per_s)
              : mly_strfmt("best at every rate of arrivals: %s (up to %.4g samples/s)",
                           descriptions[kept[0].way], family->family[0].max_rate_per_s);
     return family->why ? MLY_OK : no_memory(err);
@@ -244,7 +288,8 @@ static enum mly_status add_candidates(mly_plan *family, mly_plan *const *ways,
 /* Members and candidates from what was kept. */
 static enum mly_status fill(mly_plan *family, const struct mly_plan_request *request,
                             mly_plan *const *ways, char *const *descriptions, uint32_t count,
-                            const struct kept *kept, uint32_t members, struct mly_error *err)
+                            const struct curve *curves, const struct kept *kept, uint32_t members,
+                            struct mly_error *err)
 {
     enum mly_status status = MLY_OK;
     family->family = mly_alloc_array(members, sizeof *family->family);
@@ -258,7 +303,7 @@ static enum mly_status fill(mly_plan *family, const struct mly_plan_request *req
         if (!status)
             status = take_way(family, own, member, err);
         mly_plan_destroy(own);
-        const double ns = mly__way_latency_ns(ways[kept[i].way], kept[i].max_rate_per_s);
+        const double ns = latency_ns(&curves[kept[i].way], kept[i].max_rate_per_s);
         member->prediction.loaded_latency_ns = isfinite(ns) ? ns : 0;
     }
     if (status)
@@ -270,15 +315,16 @@ static enum mly_status fill(mly_plan *family, const struct mly_plan_request *req
     return status ? status : explain(family, descriptions, kept, err);
 }
 
-enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan *const *ways,
-                               char *const *descriptions, uint32_t count, mly_plan **out,
-                               struct mly_error *err)
+static enum mly_status make_family(const struct mly_plan_request *request, mly_plan *const *ways,
+                                   char *const *descriptions, uint32_t count,
+                                   const struct curve *curves, mly_plan **out,
+                                   struct mly_error *err)
 {
     struct kept kept[MLY__PLAN_FAMILY_MAX];
     mly_plan *family = NULL;
-    uint32_t members = UINT32_MAX;
-    for (size_t i = 0; members > MEMBERS_WANTED && i < MLY__COUNT(switch_gains); i++)
-        members = walk(ways, count, switch_gains[i], kept);
+    uint32_t members = walk(curves, count, MLY__FAMILY_SLACK, kept);
+    for (double slack = MLY__FAMILY_SLACK; members > MLY__PLAN_FAMILY_MAX;)
+        members = walk(curves, count, slack *= 2, kept);
     if (!members)
         return mly_error_set(err, MLY_E_NOT_FOUND,
                              "no way of running the model can be predicted, so there is no family");
@@ -289,13 +335,27 @@ enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan 
     memcpy(family->runtime, ways[0]->runtime, sizeof family->runtime);
     family->objective = request->objective;
     family->rate_per_s = request->rate_per_s;
-    status = fill(family, request, ways, descriptions, count, kept, members, err);
+    status = fill(family, request, ways, descriptions, count, curves, kept, members, err);
     if (status) {
         mly_plan_destroy(family);
         return status;
     }
     *out = family;
     return MLY_OK;
+}
+
+enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan *const *ways,
+                               char *const *descriptions, uint32_t count, mly_plan **out,
+                               struct mly_error *err)
+{
+    struct curve *curves = mly_alloc_array((size_t)count + 1, sizeof *curves);
+    enum mly_status status = curves ? MLY_OK : no_memory(err);
+    for (uint32_t i = 0; !status && i < count; i++)
+        status = find_curve(request, ways[i], &curves[i], err);
+    if (!status)
+        status = make_family(request, ways, descriptions, count, curves, out, err);
+    mly_free(curves);
+    return status;
 }
 
 /* --- members --- */

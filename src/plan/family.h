@@ -4,12 +4,12 @@
 
 #include "problem.h"
 
-/* Mean latency of a sample at a rate, by the plan's prediction; infinite beyond what it can take. */
-double mly__way_latency_ns(const mly_plan *plan, double rate_per_s);
+/* A family's way has at most this much more latency than the best one, up to its rate. */
+#define MLY__FAMILY_SLACK 0.05
 
 /*
- * The family of these ways (plans, all borrowed, with a description each, for the candidates): those
- * that are best at some rate by more than a switch should be worth. *out is the caller's. MLY_E_NOT_FOUND
+ * The family of these ways (plans, all borrowed, with a description each, for the candidates): as few as
+ * are within MLY__FAMILY_SLACK of the best of them at every rate. *out is the caller's. MLY_E_NOT_FOUND
  * when none can be predicted; MLY_E_NO_MEMORY.
  */
 enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan *const *ways,

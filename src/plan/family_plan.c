@@ -3,7 +3,8 @@
  *
  *   1. The whole model in core groups, as it was measured: each number of groups and each batch size.
  *   2. For each batch size, on the processors of the request: the whole model on each kind of them and
- *      on all; divisions between two kinds, each within the next (min_cut_plan.c); pipelines.
+ *      on all; divisions between two kinds, each within the next (min_cut_plan.c); pipelines, fast ones
+ *      and short ones, as for a rate.
  *   3. The family of all these (family.c).
  */
 #include <string.h>
@@ -17,6 +18,7 @@ enum { BATCHES_MAX = 8 };
 
 struct ways {
     const struct mly_plan_request *request;
+    struct mly_plan_request at_rate; /* the same: what waits least, at whatever rate */
     mly_plan **plans;
     char **descriptions;
     size_t count, plan_capacity, description_capacity;
@@ -153,7 +155,7 @@ static enum mly_status add_batch(struct ways *ways, uint32_t batch, struct mly_e
     struct mly__problem *problem = NULL;
     struct mly__found found = {0};
     enum mly_status status =
-        mly__problem_create(ways->request, batch, MLY__UNITS_FUSED, &problem, &ways->reason);
+        mly__problem_create(&ways->at_rate, batch, MLY__UNITS_FUSED, &problem, &ways->reason);
     if (status)
         return may_pass_over(status) ? MLY_OK
                                      : mly_error_set(err, status, "%s", ways->reason.message);
@@ -190,10 +192,12 @@ static uint32_t list_batches(const struct mly_plan_request *request, uint32_t ba
 enum mly_status mly_plan_make_family(const struct mly_plan_request *request, mly_plan **out,
                                      struct mly_error *err)
 {
-    struct ways ways = {.request = request};
+    struct ways ways = {.request = request, .at_rate = *request};
     uint32_t batches[BATCHES_MAX];
     const uint32_t batch_count = list_batches(request, batches);
     mly_plan *plan = NULL;
+    ways.at_rate.objective = MLY_OBJECTIVE_LATENCY_AT_RATE;
+    ways.at_rate.rate_per_s = 0;
     enum mly_status status = add_groups(&ways, err);
     for (uint32_t i = 0; !status && i < batch_count; i++)
         status = add_batch(&ways, batches[i], err);
