@@ -64,13 +64,10 @@ static const struct cli_option simulate_options[] = {
 
 /* --- one run --- */
 
-/* Told by the executor: progress within one of `total` runs, and tasks for the timeline. */
+/* Told by the executor: progress within one of `total` runs. */
 struct listener {
     struct cli_progress *progress;
     size_t done, total;
-    const struct simulated_plan *plan;
-    mly__timeline_writer *writer;           /* NULL: no timeline */
-    uint32_t *processors, *segments, model; /* the timeline's numbers */
 };
 
 static bool on_progress(void *user, double fraction)
@@ -80,54 +77,28 @@ static bool on_progress(void *user, double fraction)
     return !atomic_load(cli_stop_flag());
 }
 
-static void on_task(void *user, const struct mly_virtual_task *task)
-{
-    const struct listener *l = user;
-    mly__timeline_add(l->writer,
-                      &(struct mly__timeline_record){.request = task->request,
-                                                     .ready_ns = task->ready_ns,
-                                                     .begin_ns = task->begin_ns,
-                                                     .end_ns = task->end_ns,
-                                                     .processor = l->processors[task->processor],
-                                                     .segment = l->segments[task->segment],
-                                                     .model = l->model,
-                                                     .batch = l->plan->batch,
-                                                     .kind = MLY__TIMELINE_TASK});
-}
-
-static enum mly_status open_timeline(struct listener *l, const struct simulate *s,
+static enum mly_status open_timeline(const struct simulate *s, const mly_plan *plan,
                                      mly_timeline **out, struct mly_error *err)
 {
-    const mly_plan *plan = l->plan->plan;
-    const struct mly_timeline_options options = {.title = "motley simulate"};
-    l->processors = mly_alloc_array(plan->processor_count, sizeof *l->processors);
-    l->segments = mly_alloc_array(plan->segment_count, sizeof *l->segments);
-    if (!l->processors || !l->segments)
-        return mly_error_set(err, MLY_E_NO_MEMORY, "memory is short");
+    char *line = mly_plan_describe(plan);
+    char *title = mly_strfmt("%s: %s", plan->model_name, line ? line : "");
+    const struct mly_timeline_options options = {.title = title ? title : "motley simulate"};
     enum mly_status status = mly__timeline_check_path(s->given->timeline, err);
     if (status == MLY_OK)
         status = mly_timeline_create(&options, out, err);
-    if (status != MLY_OK)
-        return status;
-    mly__timeline_set_virtual(*out);
-    status = mly__timeline_add_model(*out, plan->model_name, &l->model, err);
-    for (uint32_t i = 0; i < plan->processor_count && status == MLY_OK; i++)
-        status = mly__timeline_add_processor(*out, plan->processors[i].id,
-                                             l->plan->flow.processors[i].device.modelled,
-                                             &l->processors[i], err);
-    for (uint32_t i = 0; i < plan->segment_count && status == MLY_OK; i++)
-        status =
-            mly__timeline_add_segment(*out, l->model, plan->segments[i].name, &l->segments[i], err);
-    return status == MLY_OK ? mly__timeline_add_writer(*out, &l->writer, err) : status;
+    mly_free(line);
+    mly_free(title);
+    return status;
 }
 
 static enum mly_status run_once(const struct simulate *s, const struct simulated_plan *plan,
                                 const struct mly_arrivals *arrivals, struct listener *listener,
-                                struct mly_virtual_result *out, struct mly_error *err)
+                                mly_timeline *timeline, struct mly_virtual_result *out,
+                                struct mly_error *err)
 {
     const struct simulate_values *given = s->given;
-    struct mly_virtual_options options = {.flow = &plan->flow,
-                                          .costs = plan->costs,
+    struct mly_virtual_options options = {.ways = plan->runnable,
+                                          .way_count = plan->way_count,
                                           .batch = plan->batch,
                                           .policy = s->policy,
                                           .queue_capacity = (uint32_t)given->queue,
@@ -136,7 +107,7 @@ static enum mly_status run_once(const struct simulate *s, const struct simulated
                                           .duration_ns = given->duration_ns,
                                           .count = given->count,
                                           .warm_up_ns = given->warm_up_ns,
-                                          .task = listener->writer ? on_task : NULL,
+                                          .timeline = timeline,
                                           .progress = on_progress,
                                           .user = listener};
     if (arrivals->kind == MLY_ARRIVALS_CLOSED && arrivals->in_flight > options.queue_capacity)
@@ -163,7 +134,7 @@ static enum mly_status simulate_once(struct simulate *s, struct mly_error *err)
     struct simulated_plan plan;
     struct mly_arrivals arrivals = {0};
     struct cli_progress progress;
-    struct listener listener = {.progress = &progress, .total = 1, .plan = &plan};
+    struct listener listener = {.progress = &progress, .total = 1};
     struct simulated run = {.simulate = s, .plan = &plan, .arrivals = &arrivals};
     mly_timeline *timeline = NULL;
     enum mly_status status = simulate_open_plan(s, s->given->devices, &plan, err);
@@ -171,10 +142,10 @@ static enum mly_status simulate_once(struct simulate *s, struct mly_error *err)
         return status;
     status = read_arrivals(s, &plan, &arrivals, err);
     if (status == MLY_OK && s->given->timeline)
-        status = open_timeline(&listener, s, &timeline, err);
+        status = open_timeline(s, plan.plan, &timeline, err);
     if (status == MLY_OK) {
         cli_progress_begin(&progress, s->common);
-        status = run_once(s, &plan, &arrivals, &listener, &run.result, err);
+        status = run_once(s, &plan, &arrivals, &listener, timeline, &run.result, err);
         cli_progress_end(&progress);
     }
     if (status == MLY_OK && timeline)
@@ -192,8 +163,6 @@ static enum mly_status simulate_once(struct simulate *s, struct mly_error *err)
             printf("\ntimeline written to %s\n", s->given->timeline);
     }
     mly_timeline_destroy(timeline);
-    mly_free(listener.processors);
-    mly_free(listener.segments);
     mly_virtual_result_fini(&run.result);
     mly_arrivals_fini(&arrivals);
     simulated_plan_fini(&plan);
@@ -235,7 +204,7 @@ static enum mly_status simulate_sweep(struct simulate *s, struct mly_error *err)
     struct mly_arrivals arrivals = {0};
     struct cli_progress progress;
     enum mly_status status = simulate_sweep_parse(s->given, s->target, &sweep, err);
-    struct listener listener = {.progress = &progress, .total = sweep.count, .plan = &plan};
+    struct listener listener = {.progress = &progress, .total = sweep.count};
     if (status != MLY_OK)
         return status;
     struct simulate_sweep_output output;
@@ -247,7 +216,7 @@ static enum mly_status simulate_sweep(struct simulate *s, struct mly_error *err)
         if (status == MLY_OK && i == 0)
             cli_progress_begin(&progress, s->common);
         if (status == MLY_OK)
-            status = run_once(s, &plan, &arrivals, &listener, &run.result, err);
+            status = run_once(s, &plan, &arrivals, &listener, NULL, &run.result, err);
         if (status == MLY_OK)
             simulate_sweep_add(&output, &run, sweep.values[i]);
         mly_virtual_result_fini(&run.result);

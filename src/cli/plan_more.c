@@ -91,9 +91,8 @@ enum mly_status cli_plan_draw(const struct cli_common *common, const mly_plan *p
 
 /* --- the family --- */
 
-/* "p100:0 | cpu:0-1 + cpu:2-3", cut short where it is long. */
-static void print_processors(const mly_plan *plan, const struct mly_plan_member *m, char *text,
-                             size_t size)
+void cli_plan_member_text(const mly_plan *plan, const struct mly_plan_member *m, char *text,
+                          size_t size)
 {
     size_t used = 0;
     for (uint32_t s = 0; s < m->segment_count; s++) {
@@ -120,7 +119,7 @@ void cli_plan_print_family(const mly_plan *plan)
     for (uint32_t i = 0; i < plan->family_count; i++) {
         const struct mly_plan_member *m = &plan->family[i];
         char processors[80] = "";
-        print_processors(plan, m, processors, sizeof processors);
+        cli_plan_member_text(plan, m, processors, sizeof processors);
         cli_table_cell(&table, "%s", mly_rate_text(m->max_rate_per_s, number));
         cli_table_cell(&table, "%u", m->batch);
         cli_table_cell(&table, "%s", processors);

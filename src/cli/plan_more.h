@@ -26,6 +26,9 @@ enum mly_status cli_plan_draw(const struct cli_common *common, const mly_plan *p
 
 /* The members of a family as a table; nothing for a plan without. */
 void cli_plan_print_family(const mly_plan *plan);
+/* Where the segments of a member run: "p100:0 | cpu:0-1 + cpu:2-3", cut short where it is long. */
+void cli_plan_member_text(const mly_plan *plan, const struct mly_plan_member *m, char *text,
+                          size_t size);
 
 /* Prints every split of the request's batch, as CSV or JSON. */
 enum mly_status cli_plan_print_splits(const struct cli_common *common,

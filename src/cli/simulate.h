@@ -16,12 +16,21 @@ struct simulate_values {
     bool exact, cold;
 };
 
+/* A way of running the model: the plan itself, or a member of its family. */
+struct simulated_way {
+    const mly_plan *plan;
+    mly_plan *member; /* owned; NULL: there is no family */
+    struct mly_flow flow;
+    struct mly_virtual_cost *costs; /* [segments][processors] */
+};
+
 /* A plan made ready to be simulated, as often as wanted. Zeroed is empty. */
 struct simulated_plan {
     mly_plan *plan;
-    struct mly_flow flow;
-    struct mly_virtual_cost *costs; /* [segments][processors] */
-    uint32_t batch;                 /* samples per request */
+    struct simulated_way *ways;
+    struct mly_virtual_way *runnable; /* the same, for the executor */
+    uint32_t way_count;
+    uint32_t batch; /* samples per request */
 };
 void simulated_plan_fini(struct simulated_plan *plan);
 
@@ -48,6 +57,12 @@ enum mly_status simulate_open_plan(struct simulate *s, const char *devices,
                                    struct mly_error *err) MLY_MUST_CHECK;
 void simulate_close(struct simulate *s);
 
+/* simulate_ways.c */
+/* For a plan with its batch set: all ways of running it, with what they cost. */
+enum mly_status simulate_open_ways(struct simulate *s, struct simulated_plan *plan,
+                                   struct mly_error *err) MLY_MUST_CHECK;
+void simulate_close_ways(struct simulated_plan *plan);
+
 /* simulate_output.c */
 /* One run with what it was about. */
 struct simulated {
@@ -63,6 +78,9 @@ double simulated_off_chip_bytes(const struct simulated *run);
 /* "modelled", "measured", "measured and modelled". */
 const char *simulated_source(const struct simulated_plan *plan);
 void simulated_print(const struct simulated *run);
+/* simulate_ways.c: what each way of a family did. */
+void simulated_print_ways(const struct simulated *run);
+void simulated_put_ways(struct mly_json_writer *json, const struct simulated *run);
 void simulated_put_json(struct mly_json_writer *json, const struct simulated *run);
 
 #endif

@@ -111,16 +111,35 @@ static void print_processors(const struct simulated *run)
     cli_table_fini(&table);
 }
 
+/* The segment of a stage, and the way that it is of. */
+static const struct mly_plan_segment *segment_of(const struct simulated *run, uint32_t stage,
+                                                 uint32_t *way)
+{
+    const struct mly_virtual_result *r = &run->result;
+    *way = 0;
+    while (stage - r->ways[*way].first_stage >= r->ways[*way].stage_count)
+        (*way)++;
+    return &run->plan->ways[*way].plan->segments[stage - r->ways[*way].first_stage];
+}
+
 static void print_stages(const struct simulated *run)
 {
     struct cli_table table;
     char a[CLI_NUMBER_BYTES];
-    cli_table_init(&table, "stage|on|>tasks|>time|>of that links|>wait|>queue|>off-chip/task");
+    const bool family = run->plan->way_count > 1;
+    cli_table_init(&table,
+                   family ? ">way|stage|on|>tasks|>time|>of that links|>wait|>queue|>off-chip/task"
+                          : "stage|on|>tasks|>time|>of that links|>wait|>queue|>off-chip/task");
     for (uint32_t i = 0; i < run->result.stage_count; i++) {
         const struct mly_virtual_stage *stage = &run->result.stages[i];
-        const struct mly_plan_segment *segment = &run->plan->plan->segments[i];
+        uint32_t way;
+        const struct mly_plan_segment *segment = segment_of(run, i, &way);
         const char *first = run->plan->plan->processors[segment->processors[0]].id;
         double tasks = stage->tasks > 0 ? (double)stage->tasks : 1;
+        if (family && stage->tasks == 0)
+            continue;
+        if (family)
+            cli_table_cell(&table, "%u", way + 1);
         cli_table_cell(&table, "%s", segment->name);
         if (segment->processor_count > 1)
             cli_table_cell(&table, "%s and %u more", first, segment->processor_count - 1);
@@ -145,6 +164,7 @@ void simulated_print(const struct simulated *run)
     mly_free(line);
     print_totals(run);
     print_energy(run);
+    simulated_print_ways(run);
     printf("\n");
     print_processors(run);
     printf("\n");
@@ -195,8 +215,11 @@ static void put_stages(struct mly_json_writer *json, const struct simulated *run
     mly_json_begin_array(json, "stages");
     for (uint32_t i = 0; i < run->result.stage_count; i++) {
         const struct mly_virtual_stage *stage = &run->result.stages[i];
-        const struct mly_plan_segment *segment = &run->plan->plan->segments[i];
+        uint32_t way;
+        const struct mly_plan_segment *segment = segment_of(run, i, &way);
         mly_json_begin_object(json, NULL);
+        if (run->plan->way_count > 1)
+            mly_json_put_int(json, "way", way + 1);
         mly_json_put_string(json, "name", segment->name);
         mly_json_begin_array(json, "processors");
         for (uint32_t k = 0; k < segment->processor_count; k++)
@@ -241,6 +264,7 @@ void simulated_put_json(struct mly_json_writer *json, const struct simulated *ru
     else
         mly_json_put_null(json, "energy_j");
     mly_json_put_number(json, "off_chip_bytes", simulated_off_chip_bytes(run));
+    simulated_put_ways(json, run);
     put_processors(json, run);
     put_stages(json, run);
 }

@@ -1,4 +1,4 @@
-/* motley simulate: the plan to simulate, from a file or for a model, with what its segments cost. */
+/* motley simulate: the plan to simulate, from a file or for a model. */
 #include <string.h>
 
 #include <motley/decide.h>
@@ -10,9 +10,8 @@
 
 void simulated_plan_fini(struct simulated_plan *plan)
 {
-    mly_flow_fini(&plan->flow);
+    simulate_close_ways(plan);
     mly_plan_destroy(plan->plan);
-    mly_free(plan->costs);
     *plan = (struct simulated_plan){0};
 }
 
@@ -139,20 +138,8 @@ enum mly_status simulate_open_plan(struct simulate *s, const char *devices,
         status = open_costs(s, err);
     if (status == MLY_OK) {
         out->batch = s->given->batch ? (uint32_t)s->given->batch : out->plan->batch;
-        const struct mly_virtual_cost_request request = {.model = s->model,
-                                                         .plan = out->plan,
-                                                         .measured = s->measured,
-                                                         .batch = out->batch,
-                                                         .bindings = s->dims.items,
-                                                         .binding_count = s->dims.count,
-                                                         .exact = s->given->exact,
-                                                         .cold = s->given->cold};
-        status = mly_virtual_costs(&request, &out->costs, err);
+        status = simulate_open_ways(s, out, err);
     }
-    if (status == MLY_OK)
-        status = mly_flow_init(s->model, out->plan, true, &out->flow, err);
-    if (status == MLY_OK)
-        status = mly_flow_find_links(&out->flow, out->plan, s->box.machine, out->batch, err);
     if (status != MLY_OK)
         simulated_plan_fini(out);
     return status;

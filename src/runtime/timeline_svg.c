@@ -31,14 +31,16 @@ enum {
     HEAD_HEIGHT = 58,
     LEGEND_ROW = 20,
     AXIS_HEIGHT = 40,
-    LETTER = 6
+    LETTER = 6,
+    NOTE_LETTER = 5,
+    NOTE_LETTERS = 60,
+    NOTE_ROWS = 3
 };
 
 #define WIDE 1.5
 /* Steps of height by which busy columns differ. */
 #define LEVELS 16
 #define LEGEND_MAX 24
-#define MARK_TEXTS_MAX 12
 #define LABEL_BYTES 512
 
 /* Neighbours in the list differ in hue and lightness, for the colour-blind too (after Okabe, Ito). */
@@ -403,9 +405,25 @@ static void put_axis(struct picture *picture, double top, double bottom)
     }
 }
 
+/* Beside its line in a row where no other text is; else the line alone has it. */
+static void put_note(struct picture *picture, double x, double bottom, const char *text,
+                     double free_from[NOTE_ROWS])
+{
+    const size_t letters = strnlen(text, NOTE_LETTERS);
+    const double width = (double)letters * NOTE_LETTER + 8;
+    for (int row = 0; row < NOTE_ROWS; row++) {
+        if (x < free_from[row] || x + width > PAGE_WIDTH)
+            continue;
+        put_label(picture, x + 3, bottom - 2 - (double)row * 11, "note", text, NOTE_LETTERS);
+        free_from[row] = x + width;
+        return;
+    }
+}
+
 static void put_marks(struct picture *picture, double top, double bottom)
 {
     const struct timeline_view *view = picture->view;
+    double free_from[NOTE_ROWS] = {0};
     for (size_t i = 0; i < view->mark_count; i++) {
         const struct timeline_mark *mark = &view->marks[i];
         double x = x_of(picture, mark->at_ns);
@@ -415,8 +433,7 @@ static void put_marks(struct picture *picture, double top, double bottom)
             x, bottom);
         put_text(picture, mark->text, 160);
         mly__sink_printf(picture->sink, "</title></line>\n");
-        if (i < MARK_TEXTS_MAX)
-            put_label(picture, x + 3, bottom - 2 - (double)(i % 3) * 11, "note", mark->text, 60);
+        put_note(picture, x, bottom, mark->text, free_from);
     }
 }
 
@@ -485,7 +502,8 @@ static void put_head(struct picture *picture)
         "%d\">\n"
         "<style>text{font:11px sans-serif;fill:#222}.title{font-size:16px;font-weight:bold}"
         ".name{text-anchor:end}.tick{text-anchor:middle;fill:#555}.share,.sub{fill:#555}"
-        ".in{fill:#fff;font-size:10px;pointer-events:none}.note{font-size:9px;fill:#a00}"
+        ".in{fill:#fff;font-size:10px;pointer-events:none}.note{font-size:9px;fill:#a00;stroke:#"
+        "fff;stroke-width:2px;paint-order:stroke}"
         ".lane{fill:#f3f3f3}.grid{stroke:#ccc;stroke-width:.5}.task{stroke:#fff;stroke-width:.4}"
         ".failed{stroke:#d00;stroke-width:2}.waiting{fill:#c9a227}"
         ".mark{stroke:#a00;stroke-dasharray:3 2}</style>\n"

@@ -264,6 +264,9 @@ void mly__virtual_conclude(struct mly__virtual_run *run)
     struct mly_virtual_result *result = run->result;
     int64_t end_ns = run->by_duration ? run->options->duration_ns : run->now_ns;
     result->window_ns = end_ns > run->from_ns ? end_ns - run->from_ns : 0;
+    const int64_t last_ns = run->now_ns > run->from_ns ? run->now_ns : run->from_ns;
+    if (end_ns > last_ns) /* nothing happened any more */
+        run->sides[run->ways.serving].served->serving_ns += (double)(end_ns - last_ns);
     result->latency = times_of(run->latency);
     result->queue = times_of(run->queue);
     result->measured = run->latency->count;
