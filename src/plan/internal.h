@@ -33,6 +33,11 @@ bool mly__plan_add_processor(mly_plan *plan, const struct mly_plan_processor *pr
 struct mly_plan_member mly__plan_way(const mly_plan *plan);
 void mly__plan_set_way(mly_plan *plan, const struct mly_plan_member *way);
 
+/* --- window.c --- */
+
+/* Batches in flight that keep all processors of the plan's way busy, by the times noted in its segments. */
+uint32_t mly__plan_window(const mly_plan *plan);
+
 /* --- data_plan.c --- */
 
 /* mly_plan_evaluate of a plan whose one segment has shares. */
@@ -80,17 +85,24 @@ struct mly_cost_config mly__plan_config(const mly_plan *plan, uint32_t processor
 /* Is it one whose times come from a device file? */
 bool mly__plan_is_modelled(const struct mly_plan_processor *processor);
 
+/*
+ * The plan under load (under_load.h), the caller's (mly__under_load_fini), and its prediction without. Fails as
+ * mly_plan_evaluate.
+ */
+struct mly__under_load;
+enum mly_status mly__plan_under_load(const mly_plan *plan, const mly_model *model,
+                               const mly_cost_table *costs, struct mly__under_load *load,
+                               struct mly_prediction *out, struct mly_error *err) MLY_MUST_CHECK;
+
 /* --- queueing.c --- */
 
 /*
  * Mean time from a sample's arrival to its result, when samples arrive at random (Poisson) at a rate
- * and wait for a full batch and for a processor. latency_ns: of one batch that waits for nothing;
- * servers: processors that share the slowest stage. Infinite when the rate is too much.
+ * and wait for a full batch and for one of `servers` alike. latency_ns: of one batch that waits for
+ * nothing. Infinite when the rate is too much.
  */
 double mly__queue_latency_ns(double rate_per_s, uint32_t batch, uint32_t servers,
                              double throughput_per_s, double latency_ns, double spread);
-/* The same for a plan that is for a rate; 0 for others. */
-double mly__plan_loaded_ns(const mly_plan *plan, const struct mly_prediction *prediction);
 
 /* --- memory.c --- */
 
