@@ -5,6 +5,7 @@
  *   1. The whole model on processors that were measured: the entry of just this configuration, as in
  *      mly_plan_evaluate.
  *   2. Anything else: the segment's cost on the processor's class (problem_cost.c).
+ *   3. By these times, more batches are in flight where processors of one segment are unlike (window.c).
  */
 #include <math.h>
 #include <string.h>
@@ -143,13 +144,24 @@ static enum mly_status note_way(const mly_plan *way, const mly_model *model,
     return status ? mly_error_set(err, status, "%s", why.message) : MLY_OK;
 }
 
+/* 3 */
+static void widen(const mly_plan *way, uint32_t *in_flight)
+{
+    const bool split = way->segment_count > 0 && way->segments[0].shares;
+    const uint32_t window = split ? 0 : mly__plan_window(way);
+    if (window > *in_flight)
+        *in_flight = window;
+}
+
 enum mly_status mly_plan_note_times(mly_plan *plan, const mly_model *model,
                                     const mly_cost_table *costs, struct mly_error *err)
 {
     enum mly_status status = note_way(plan, model, costs, err);
+    widen(plan, &plan->in_flight);
     for (uint32_t i = 0; !status && i < plan->family_count; i++) {
         const mly_plan view = mly__plan_member_view(plan, i);
         status = note_way(&view, model, costs, err);
+        widen(&view, &plan->family[i].in_flight);
     }
     return status;
 }

@@ -75,6 +75,22 @@ static void the_whole_model_takes_what_was_measured(void **state)
     assert_int_equal(plan->segments[0].time_count, 0);
 }
 
+static void a_slow_processor_is_waited_for_by_more_batches(void **state)
+{
+    (void)state;
+    tiny_cost(costs, 1, 4, 4, false, 4e6, 0.03);
+    tiny_cost(costs, 1, 1, 4, false, 15e6, 0.03);
+    plan->in_flight = 1;
+    plan->processors[0].threads = 4;
+    plan->processors[1].threads = 1;
+    expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
+    assert_int_equal(plan->segments[0].time_count, 2);
+    assert_int_equal(plan->in_flight, 2 + 2 + 3); /* three more in 15 ms of 4 ms each */
+    plan->in_flight = 50;                         /* what is more stays */
+    expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
+    assert_int_equal(plan->in_flight, 50);
+}
+
 static void segments_take_what_their_nodes_do_or_what_was_measured(void **state)
 {
     (void)state;
@@ -161,6 +177,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(the_whole_model_takes_what_was_measured),
+        TEST(a_slow_processor_is_waited_for_by_more_batches),
         TEST(segments_take_what_their_nodes_do_or_what_was_measured),
         TEST(what_is_modelled_says_so),
         TEST(split_batches_have_none),
