@@ -20,7 +20,7 @@
 #include "queueing.h"
 #include "under_load.h"
 
-enum { KNOTS = 32, RATES = 500 };
+enum { KNOTS = 40, RATES = 500 };
 static const double least_part = 1e-3; /* of the greatest rate: where the walk begins */
 static const double most_part =
     0.99; /* … and where it ends: at the greatest rate queues never end */

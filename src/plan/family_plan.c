@@ -3,14 +3,15 @@
  *
  *   1. The whole model in core groups, as it was measured: each number of groups and each batch size.
  *   2. For each batch size, on the processors of the request: the whole model on each kind of them and
- *      on all; divisions between two kinds, each within the next (min_cut_plan.c); pipelines, fast ones
- *      and short ones, as for a rate.
+ *      on all; what the planners of segments find for a rate; divisions between two kinds, each within
+ *      the next (min_cut_plan.c).
  *   3. The family of all these (family.c).
  */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "desk.h"
 #include "family.h"
 #include "stages.h"
 
@@ -52,7 +53,7 @@ static char *describe(const mly_plan *plan)
     return NULL;
 }
 
-/* The plan becomes the list's; what reads like one that is there is freed. */
+/* The plan becomes the list's; what reads and gives like one that is there is freed. */
 static enum mly_status take(struct ways *ways, mly_plan *plan, struct mly_error *err)
 {
     char *description = describe(plan);
@@ -66,7 +67,9 @@ static enum mly_status take(struct ways *ways, mly_plan *plan, struct mly_error 
         return no_memory(err);
     }
     for (size_t i = 0; i < ways->count; i++) {
-        if (!strcmp(ways->descriptions[i], description)) {
+        const struct mly_prediction *a = &ways->plans[i]->prediction, *b = &plan->prediction;
+        if (!strcmp(ways->descriptions[i], description) &&
+            a->throughput_per_s == b->throughput_per_s && a->latency_ns == b->latency_ns) {
             mly_free(description);
             mly_plan_destroy(plan);
             return MLY_OK;
@@ -83,6 +86,7 @@ static void ways_fini(struct ways *ways)
         mly_plan_destroy(ways->plans[i]);
         mly_free(ways->descriptions[i]);
     }
+    mly__desk_destroy(ways->at_rate.desk);
     mly_free(ways->plans);
     mly_free(ways->descriptions);
 }
@@ -131,46 +135,52 @@ static enum mly_status add_whole(const struct mly__problem *problem, uint32_t cl
     return status;
 }
 
-static enum mly_status find_all(const struct mly__problem *problem, struct mly__found *found,
-                                struct mly_error *err)
+static enum mly_status find_wholes(const struct mly__problem *problem, struct mly__found *found,
+                                   struct mly_error *err)
 {
-    struct mly_error reason;
-    enum mly_status status = add_whole(problem, MLY_NO_INDEX, UINT32_MAX, found, err);
+    const bool replicas = !problem->request->no_replicas;
+    enum mly_status status =
+        replicas ? add_whole(problem, MLY_NO_INDEX, UINT32_MAX, found, err) : MLY_OK;
     for (uint32_t c = 0; !status && c < problem->class_count; c++) {
         status = add_whole(problem, c, 1, found, err);
-        if (!status)
+        if (!status && replicas)
             status = add_whole(problem, c, UINT32_MAX, found, err);
     }
-    if (status)
-        return status;
-    status = mly__pipeline_find(problem, found, &reason);
-    if (!status || may_pass_over(status))
-        status = mly__min_cut_sweep(problem, found, &reason);
-    return !status || may_pass_over(status) ? MLY_OK
-                                            : mly_error_set(err, status, "%s", reason.message);
+    return status;
+}
+
+/* What one search finds, as plans; where it finds nothing the others may. */
+static enum mly_status add_found(struct ways *ways, const struct mly__problem *problem,
+                                 mly__find *find, struct mly_error *err)
+{
+    struct mly__found found = {0};
+    enum mly_status status = find(problem, &found, &ways->reason);
+    if (may_pass_over(status))
+        status = MLY_OK;
+    for (uint32_t i = 0; !status && i < found.count; i++) {
+        mly_plan *plan = NULL;
+        status = mly__layout_plan(problem, &found.layouts[i], "family", &plan, &ways->reason);
+        if (!status)
+            status = take(ways, plan, &ways->reason);
+        else if (may_pass_over(status))
+            status = MLY_OK;
+    }
+    mly__found_fini(&found);
+    return status ? mly_error_set(err, status, "%s", ways->reason.message) : MLY_OK;
 }
 
 static enum mly_status add_batch(struct ways *ways, uint32_t batch, struct mly_error *err)
 {
+    static mly__find *const searches[] = {find_wholes, mly__pipeline_find, mly__exact_find,
+                                          mly__metis_find, mly__min_cut_sweep};
     struct mly__problem *problem = NULL;
-    struct mly__found found = {0};
     enum mly_status status =
         mly__problem_create(&ways->at_rate, batch, MLY__UNITS_FUSED, &problem, &ways->reason);
     if (status)
         return may_pass_over(status) ? MLY_OK
                                      : mly_error_set(err, status, "%s", ways->reason.message);
-    status = find_all(problem, &found, err);
-    for (uint32_t i = 0; !status && i < found.count; i++) {
-        mly_plan *plan = NULL;
-        status = mly__layout_plan(problem, &found.layouts[i], "family", &plan, &ways->reason);
-        if (!status)
-            status = take(ways, plan, err);
-        else if (may_pass_over(status))
-            status = MLY_OK;
-        else
-            (void)mly_error_set(err, status, "%s", ways->reason.message);
-    }
-    mly__found_fini(&found);
+    for (size_t i = 0; !status && i < MLY__COUNT(searches); i++)
+        status = add_found(ways, problem, searches[i], err);
     mly__problem_destroy(problem);
     return status;
 }
@@ -198,7 +208,10 @@ enum mly_status mly_plan_make_family(const struct mly_plan_request *request, mly
     mly_plan *plan = NULL;
     ways.at_rate.objective = MLY_OBJECTIVE_LATENCY_AT_RATE;
     ways.at_rate.rate_per_s = 0;
-    enum mly_status status = add_groups(&ways, err);
+    ways.at_rate.brief = true;
+    enum mly_status status = mly__desk_create(&ways.at_rate.desk, err);
+    if (!status)
+        status = add_groups(&ways, err);
     for (uint32_t i = 0; !status && i < batch_count; i++)
         status = add_batch(&ways, batches[i], err);
     if (!status && !ways.count)

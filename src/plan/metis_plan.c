@@ -16,6 +16,7 @@
 #include "dag_problem.h"
 #include "metis_cut.h"
 #include "metis_improve.h"
+#include "stages.h"
 
 #define TOLERANCE 0.05 /* of a part's share; METIS' own default is 0.03 */
 enum {
@@ -193,8 +194,8 @@ static enum mly_status cut_by_speed(struct search *s, struct mly_error *err)
     return status;
 }
 
-static enum mly_status find(const struct mly__problem *problem, struct mly__found *found,
-                            struct mly_error *err)
+enum mly_status mly__metis_find(const struct mly__problem *problem, struct mly__found *found,
+                                struct mly_error *err)
 {
     struct search s = {.problem = problem, .found = found};
     if (problem->processor_count < 2 || problem->unit_count < 2)
@@ -253,7 +254,7 @@ static enum mly_status make(const struct mly_plan_request *request, mly_plan **o
         return mly_error_set(err, MLY_E_INVALID,
                              "a ratio is 2 to %d shares above 0 that sum to 1, such as 80/20",
                              PARTS_MAX);
-    return mly__plan_by(request, "metis", find, out, err);
+    return mly__plan_by(request, "metis", mly__metis_find, out, err);
 }
 
 const struct mly_planner mly__planner_metis = {

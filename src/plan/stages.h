@@ -24,6 +24,7 @@ double mly__stages_value(const struct mly__problem *problem, bool sums,
 bool mly__stages_may_mix(const struct mly__problem *problem);
 
 mly__find mly__exact_find, mly__pipeline_find;
+mly__find mly__metis_find; /* metis_plan.c: by the request's ratio, or by speed */
 /*
  * Makes rows of segments with the least latency there are in found, and the whole model, into graphs of segments
  * of which some run side by side, as long as that ends one batch sooner; adds the best of these.
