@@ -268,6 +268,24 @@ enum mly_status mly_prepared_clear(const char *key, uint64_t *freed_bytes, struc
     return status;
 }
 
+static enum mly_status too_large(const char *folder, uint64_t bytes, uint64_t most,
+                                 struct mly_error *err)
+{
+    const char *text = getenv("MOTLEY_CACHE_LIMIT");
+    uint64_t given;
+    const double wanted_mib = (double)bytes / 0x1p20, most_mib = (double)most / 0x1p20;
+    if (text && *text && parse_bytes(text, &given))
+        return mly_error_set(err, MLY_E_LIMIT,
+                             "it takes %.1f MiB, and all copies together may take %.1f "
+                             "(MOTLEY_CACHE_LIMIT=%.40s)",
+                             wanted_mib, most_mib, text);
+    return mly_error_set(
+        err, MLY_E_LIMIT,
+        "it takes %.1f MiB, and all copies together may take %.1f, a quarter of what "
+        "is free on the disk of '%s' (make room there, or set MOTLEY_CACHE_LIMIT)",
+        wanted_mib, most_mib, folder);
+}
+
 enum mly_status mly__prepared_make_room(const char *folder, uint64_t extra_bytes,
                                         struct mly_error *err)
 {
@@ -280,10 +298,7 @@ enum mly_status mly__prepared_make_room(const char *folder, uint64_t extra_bytes
     uint64_t used = total(items, count);
     const uint64_t most = limit(folder, used);
     if (extra_bytes > most)
-        status = mly_error_set(err, MLY_E_LIMIT,
-                               "it takes %" PRIu64 " MiB, and all copies together may take %" PRIu64
-                               " (MOTLEY_CACHE_LIMIT)",
-                               extra_bytes >> 20, most >> 20);
+        status = too_large(folder, extra_bytes, most, err);
     for (size_t i = 0; status == MLY_OK && i < count && used + extra_bytes > most; i++) {
         if (mly__prepared_is_held(items[i].key))
             continue;

@@ -42,6 +42,14 @@ void cli_catch_interrupts(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /*
+     * A closed terminal: the kernel and the shell may both tell, so a second time means nothing; and nohup's wish
+     * that it be ignored stands.
+     */
+    struct sigaction before;
+    action.sa_flags = 0;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 int cli_fail(const struct mly_error *err)

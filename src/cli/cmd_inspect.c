@@ -9,6 +9,7 @@
 #include "measuring.h"
 #include "model/graph.h"
 #include "plan/dot.h"
+#include "profile/dims.h"
 #include "profile/profile.h"
 
 #define DOT_BYTES_MAX ((size_t)256 << 20)
@@ -38,6 +39,12 @@ static const struct cli_option inspect_options[] = {
      NULL, offsetof(struct inspect_values, keep_overridable), 0, 0},
 };
 
+/* What the branches of If, Loop and Scan hold, which the totals leave out. */
+struct inner {
+    uint64_t of_nodes; /* nodes that have branches */
+    uint64_t nodes, parameters, weight_bytes;
+};
+
 /* What is shown, gathered once for both forms. */
 struct inspection {
     const char *path;
@@ -46,6 +53,7 @@ struct inspection {
     const struct mly_shape *shapes;
     int64_t batch;
     struct mly_graph_totals totals;
+    struct inner inner;
 };
 
 struct operator_count {
@@ -53,6 +61,19 @@ struct operator_count {
     uint32_t count;
     double macs;
 };
+
+static struct inner sum_inner(const struct mly_graph *graph)
+{
+    struct inner inner = {0};
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct mly_graph_node *node = &graph->nodes[i];
+        inner.of_nodes += node->has_subgraph;
+        inner.nodes += node->inner_nodes;
+        inner.parameters += node->inner_parameters;
+        inner.weight_bytes += node->inner_weight_bytes;
+    }
+    return inner;
+}
 
 static int by_count(const void *a, const void *b)
 {
@@ -196,6 +217,12 @@ static int print_json(const struct inspection *it, bool nodes)
     mly_json_put_number(&json, "weight_bytes", it->totals.weight_bytes);
     mly_json_put_number(&json, "peak_activation_bytes", it->totals.peak_activation_bytes);
     mly_json_put_int(&json, "nodes_without_count", it->totals.unknown_nodes);
+    mly_json_begin_object(&json, "branches");
+    mly_json_put_int(&json, "of_nodes", (int64_t)it->inner.of_nodes);
+    mly_json_put_int(&json, "nodes", (int64_t)it->inner.nodes);
+    mly_json_put_int(&json, "parameters", (int64_t)it->inner.parameters);
+    mly_json_put_int(&json, "weight_bytes", (int64_t)it->inner.weight_bytes);
+    mly_json_end_object(&json);
     if (nodes)
         put_nodes(&json, it);
     mly_json_end_object(&json);
@@ -294,6 +321,12 @@ static int print_text(const struct inspection *it, bool nodes)
     if (it->totals.unknown_nodes > 0)
         printf("  %u nodes are not counted: their shapes or operators are not known\n",
                it->totals.unknown_nodes);
+    if (it->inner.of_nodes > 0)
+        printf("  not in these numbers: %llu nodes and %s parameters in %s of weights within the "
+               "branches of %llu node%s (If, Loop, Scan): values decide which of them run\n",
+               (unsigned long long)it->inner.nodes, cli_count((double)it->inner.parameters, a),
+               cli_bytes((double)it->inner.weight_bytes, b), (unsigned long long)it->inner.of_nodes,
+               it->inner.of_nodes == 1 ? "" : "s");
     putchar('\n');
     struct cli_table table;
     cli_table_init(&table, "operator|>nodes|>MACs");
@@ -329,6 +362,61 @@ static int write_dot(const struct cli_common *common, const struct inspection *i
     return status == MLY_OK ? exit_status : cli_fail(&err);
 }
 
+/* Has some tensor that is no input a dimension of that name? */
+static bool is_inner_dim(const struct mly_graph *graph, const char *name)
+{
+    for (uint32_t i = 0; i < graph->tensor_count; i++) {
+        const struct mly_graph_tensor *tensor = &graph->tensors[i];
+        for (int32_t d = 0; d < tensor->shape.rank; d++)
+            if (tensor->shape.dims[d] < 0 && tensor->dim_names[d] &&
+                strcmp(tensor->dim_names[d], name) == 0)
+                return true;
+    }
+    return false;
+}
+
+static bool is_batch(const mly_model *model, const char *name)
+{
+    size_t count;
+    const char *const *symbols = mly_graph_batch_symbols(model, &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(symbols[i], name) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * The dimensions of the inputs as everywhere; here also those that only inner tensors have, such as how
+ * many boxes a detector finds.
+ */
+static enum mly_status check_dims(const mly_model *model, const struct cli_dims *dims,
+                                  struct mly_error *err)
+{
+    struct mly_dim_binding of_inputs[CLI_REPEAT_MAX];
+    struct profile_dims known = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < dims->count; i++) {
+        struct profile_dims one = {0};
+        const struct mly_dim_binding *given = &dims->items[i];
+        const bool of_input = profile_dims_init(model, given, 1, &one, NULL) == MLY_OK;
+        profile_dims_fini(&one);
+        if (is_batch(model, given->name))
+            return mly_error_set(err, MLY_E_INVALID,
+                                 "--dim %.200s: that is the batch, which --batch sets",
+                                 given->name);
+        if (of_input || !is_inner_dim(mly_model_graph(model), given->name))
+            of_inputs[count++] = *given;
+        for (size_t k = 0; k < i; k++)
+            if (dims->items[k].size != given->size && strcmp(dims->items[k].name, given->name) == 0)
+                return mly_error_set(err, MLY_E_INVALID,
+                                     "--dim %.200s is given two sizes, %lld and %lld", given->name,
+                                     (long long)dims->items[k].size, (long long)given->size);
+    }
+    enum mly_status status = profile_dims_init(model, of_inputs, count, &known, err);
+    profile_dims_fini(&known);
+    return status;
+}
+
 static int run_inspect(const struct cli_common *common, const void *values, char **operands,
                        size_t operand_count)
 {
@@ -347,6 +435,8 @@ static int run_inspect(const struct cli_common *common, const void *values, char
     }
     status = cli_model_open(operands[0], given->keep_overridable, &model, &err);
     if (status == MLY_OK)
+        status = check_dims(model, &dims, &err);
+    if (status == MLY_OK)
         status = mly_profile_infer_shapes_for(model, dims.items, dims.count, &err);
     if (status != MLY_OK) {
         exit_status = cli_fail(&err);
@@ -354,6 +444,7 @@ static int run_inspect(const struct cli_common *common, const void *values, char
     }
     it.model = model;
     it.graph = mly_model_graph(model);
+    it.inner = sum_inner(it.graph);
     int64_t fixed = mly_model_fixed_batch(model);
     it.batch = given->batch ? (int64_t)given->batch : fixed ? fixed : 1;
     shapes = mly_alloc_array(it.graph->tensor_count ? it.graph->tensor_count : 1, sizeof *shapes);
@@ -380,9 +471,11 @@ const struct cli_command cli_command_inspect = {
     .name = "inspect",
     .operands = "MODEL",
     .summary = "nodes, shapes, FLOPs, parameters, memory of a model",
-    .description = "Prints what is in an ONNX file: inputs and outputs, nodes by operator, "
-                   "arithmetic, parameters, weights and the peak of live activations "
-                   "for a batch size. Shapes that the file leaves open are asked of the runtime.",
+    .description =
+        "Prints what is in an ONNX file: inputs and outputs, nodes by operator, "
+        "arithmetic, parameters, weights and the peak of live activations "
+        "for a batch size. Shapes that the file leaves open are asked of the runtime. What the "
+        "branches of If, Loop and Scan hold is told apart.",
     .examples = "  motley inspect googlenet.onnx\n  motley inspect bert.onnx --batch 4 --dim "
                 "sequence=128 --nodes\n  motley inspect googlenet.onnx --dot - | dot -Tsvg -o "
                 "googlenet.svg\n",

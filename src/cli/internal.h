@@ -37,7 +37,7 @@ int cli_print_json(struct mly_json_writer *writer);
  * status. */
 int cli_finish_output(void);
 
-/* Set by SIGINT and SIGTERM once cli_catch_interrupts has been called; a second signal ends the
+/* Set by SIGINT, SIGTERM and SIGHUP once cli_catch_interrupts has been called; a second signal ends the
  * program. */
 const atomic_bool *cli_stop_flag(void);
 void cli_catch_interrupts(void);

@@ -39,6 +39,10 @@ static enum mly_status format_entry(const struct mly_cost_entry *entry, struct m
     if (entry->energy_j > 0)
         mly_json_put_number(&writer, "energy_j", entry->energy_j);
     mly_json_put_int(&writer, "samples", (int64_t)entry->samples);
+    if (entry->measured_s > 0)
+        mly_json_put_int(&writer, "measured_s", entry->measured_s);
+    if (entry->noise_spread > 0)
+        mly_json_put_number(&writer, "noise_spread", entry->noise_spread);
     mly_json_end_object(&writer);
 
     char *line;
@@ -310,6 +314,8 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
         "throughput_spread",
         "samples",
         "rested_p90_ns",
+        "measured_s",
+        "noise_spread",
         NULL,
     };
     struct mly_cost_entry entry = {0};
@@ -329,7 +335,8 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
         double *out;
     } optional[] = {{"rested_ns", &entry.rested_ns},
                     {"rested_p90_ns", &entry.rested_p90_ns},
-                    {"energy_j", &entry.energy_j}};
+                    {"energy_j", &entry.energy_j},
+                    {"noise_spread", &entry.noise_spread}};
     int64_t samples = 0;
     enum mly_status status = mly_json_only(object, known, err);
     if (!status)
@@ -347,6 +354,9 @@ static enum mly_status read_entry(const char *name, struct mly_json object, mly_
                                      optional[i].out, err);
     if (!status)
         status = mly_json_int(object, "samples", 0, INT64_MAX, &samples, err);
+    if (!status && mly_json_member_opt(object, "measured_s").impl)
+        status =
+            mly_json_int(object, "measured_s", 1, MLY__COST_TIME_MAX_S, &entry.measured_s, err);
     if (status)
         return status;
     entry.samples = (uint64_t)samples;

@@ -16,6 +16,7 @@
 /* No time (31 years in ns), rate or size comes near it, and sums and products of a few stay finite.
  */
 #define MLY__COST_NUMBER_MAX 1e18
+#define MLY__COST_TIME_MAX_S INT64_C(253402300799) /* the last second of the year 9999 */
 
 /* "model", "segment", "node"; NULL past the end. */
 const char *mly__cost_scope_name(enum mly_cost_scope scope);

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "internal.h"
@@ -340,6 +341,9 @@ static enum mly_status check_entry(const struct mly_cost_entry *entry, struct ml
     }
     if (!status)
         status = check_range("samples", entry->samples, 0, INT64_MAX, err);
+    if (!status && !(entry->measured_s >= 0 && entry->measured_s <= MLY__COST_TIME_MAX_S))
+        status = mly_error_set(err, MLY_E_INVALID, "cost entry: measured_s is %" PRId64,
+                               entry->measured_s);
     if (status)
         return status;
 
@@ -356,6 +360,7 @@ static enum mly_status check_entry(const struct mly_cost_entry *entry, struct ml
         {"throughput_spread", entry->throughput_spread},
         {"memory_bytes", entry->memory_bytes},
         {"energy_j", entry->energy_j},
+        {"noise_spread", entry->noise_spread},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!(numbers[i].value >= 0 && numbers[i].value <= MLY__COST_NUMBER_MAX))
@@ -413,6 +418,36 @@ enum mly_status mly_cost_table_put(mly_cost_table *table, const struct mly_cost_
 no_memory:
     return mly_error_set(err, MLY_E_NO_MEMORY, "no memory for entry %zu of a cost table",
                          table->count + 1);
+}
+
+/* --- when --- */
+
+struct mly_cost_times mly_cost_table_times(const mly_cost_table *table, enum mly_cost_scope scope)
+{
+    struct mly_cost_times times = {0};
+    for (size_t i = 0; i < table->count; i++) {
+        const struct mly_cost_entry *entry = &table->records[i].entry;
+        if (entry->scope != scope)
+            continue;
+        if (entry->noise_spread > times.noise_spread)
+            times.noise_spread = entry->noise_spread;
+        if (!entry->measured_s)
+            times.unknown = true;
+        if (entry->measured_s && (!times.first_s || entry->measured_s < times.first_s))
+            times.first_s = entry->measured_s;
+        if (entry->measured_s > times.last_s)
+            times.last_s = entry->measured_s;
+    }
+    return times;
+}
+
+int64_t mly_cost_table_next_s(const mly_cost_table *table)
+{
+    int64_t next = (int64_t)time(NULL);
+    for (size_t i = 0; i < table->count; i++)
+        if (table->records[i].entry.measured_s >= next)
+            next = table->records[i].entry.measured_s + 1;
+    return next < 1 ? 1 : next < MLY__COST_TIME_MAX_S ? next : MLY__COST_TIME_MAX_S;
 }
 
 /* --- estimate --- */

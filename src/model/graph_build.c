@@ -267,6 +267,56 @@ static bool has_subgraph(const Onnx__NodeProto *proto)
     return false;
 }
 
+static enum mly_status add_inner_tensor(Onnx__TensorProto *tensor, void *user,
+                                        struct mly_error *err)
+{
+    struct mly_graph_node *node = user;
+    enum mly_dtype dtype;
+    struct mly_shape shape;
+    int64_t count;
+    size_t bytes;
+    TRY(mly__pb_tensor_shape(tensor, &dtype, &shape, err));
+    if (mly_shape_count(&shape, &count, NULL) == MLY_OK) {
+        node->inner_parameters += (uint64_t)count;
+    }
+    if (mly_shape_bytes(dtype, &shape, &bytes, NULL) == MLY_OK) {
+        node->inner_weight_bytes += bytes;
+    }
+    return MLY_OK;
+}
+
+/* Depth is bounded: the skeleton was walked before. */
+static uint32_t count_inner_nodes(const Onnx__NodeProto *proto)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < proto->n_attribute; i++) {
+        const Onnx__AttributeProto *attribute = proto->attribute[i];
+        for (size_t k = 0; k < attribute->n_graphs + 1; k++) {
+            const Onnx__GraphProto *graph = k > 0 ? attribute->graphs[k - 1] : attribute->g;
+            for (size_t n = 0; graph != NULL && n < graph->n_node; n++) {
+                count += 1 + (size_t)count_inner_nodes(graph->node[n]);
+            }
+        }
+    }
+    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+}
+
+static enum mly_status add_inner(const Onnx__NodeProto *proto, struct mly_graph_node *node,
+                                 struct mly_error *err)
+{
+    node->inner_nodes = count_inner_nodes(proto);
+    for (size_t i = 0; i < proto->n_attribute; i++) {
+        const Onnx__AttributeProto *attribute = proto->attribute[i];
+        for (size_t k = 0; k < attribute->n_graphs + 1; k++) {
+            Onnx__GraphProto *graph = k > 0 ? attribute->graphs[k - 1] : attribute->g;
+            if (graph != NULL) {
+                TRY(mly__pb_visit_tensors(&graph->base, add_inner_tensor, node, err));
+            }
+        }
+    }
+    return MLY_OK;
+}
+
 /* 2. One node; its number does not matter yet. */
 static enum mly_status build_node(mly_model *model, const Onnx__NodeProto *proto,
                                   struct mly_graph_node *node, struct mly_error *err)
@@ -306,6 +356,7 @@ static enum mly_status build_node(mly_model *model, const Onnx__NodeProto *proto
     if (!node->has_subgraph) {
         return MLY_OK;
     }
+    TRY(add_inner(proto, node, err));
     struct mly__index_list list = {0};
     enum mly_status status =
         mly__subgraph_captures(model->tensor_names, model->tensor_name_count, proto, &list, err);

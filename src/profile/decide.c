@@ -154,6 +154,21 @@ static enum mly_status measure_missing(mly_model *model, const mly_machine *mach
     return status;
 }
 
+/* A sentence into text if whole models were measured so far apart that the box may have changed. */
+static bool times_remark(const mly_cost_table *costs, char *text, size_t text_bytes)
+{
+    static const int64_t apart_s = 3600;
+    const struct mly_cost_times times = mly_cost_table_times(costs, MLY_COST_MODEL);
+    if (times.last_s - times.first_s < apart_s)
+        return false;
+    snprintf(text, text_bytes,
+             "configurations that are compared here were measured up to %.3g hours apart: a box "
+             "drifts, so differences of a few per cent mean nothing (--again measures all side by "
+             "side)",
+             (double)(times.last_s - times.first_s) / 3600);
+    return true;
+}
+
 static bool is_profiled(const struct mly_decide_options *options)
 {
     return options->planner && strcmp(options->planner, "profiled") == 0;
@@ -220,6 +235,8 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
     if (status == MLY_OK) {
         if (!is_all_modelled(options) &&
             mly_profile_noise_remark(costs, plan->prediction.spread, text, sizeof text))
+            profile.remark(text, profile.user);
+        if (!is_all_modelled(options) && times_remark(costs, text, sizeof text))
             profile.remark(text, profile.user);
         *out = plan;
     } else {

@@ -3,8 +3,9 @@
  *
  * 1. Warm-up: batch sizes ascending, every crew runs each once untimed and once timed. Batch sizes
  *    that would take more memory than there is, or more time than is allowed, are left out with a
- *    word.
- * 2. Rounds: every cell in turn, so that drift of the box hits all alike. After the first three
+ *    word. The first round of a batch size follows at once, so that who interrupts finds small batches
+ *    measured.
+ * 2. Further rounds: every cell in turn, so that drift of the box hits all alike. After the first three
  *    rounds only cells that may still be chosen go on. No round begins that the time left could
  *    not pay for, but for the first.
  * 3. What is left of the time: runs after a rest (rested.c).
@@ -260,26 +261,7 @@ static enum mly_status warm_batch(struct profiler *p, uint32_t first, uint32_t e
     return guard_say(p, guard, batch, end - first, err);
 }
 
-static enum mly_status warm_up(struct profiler *p, struct mly_error *err)
-{
-    double available = p->options->memory_bytes > 0
-                           ? (double)p->options->memory_bytes
-                           : available_memory_bytes(mly_machine_info(p->machine)->memory_bytes);
-    struct memory_guard guard = {.left_bytes = memory_share * available};
-    enum mly_status status = MLY_OK;
-    for (uint32_t first = 0, end; status == MLY_OK && first < p->cell_count; first = end) {
-        end = cells_end(p, first);
-        if (first > 0 && (double)profiler_elapsed_ns(p) + warm_up_ns(p, first, end) >
-                             warm_up_share * (double)p->budget_ns) {
-            leave_out_from(p, first);
-            break;
-        }
-        status = warm_batch(p, first, end, &guard, err);
-    }
-    return status;
-}
-
-/* --- 2. rounds --- */
+/* --- 2. rounds (the first ones belong to 1) --- */
 
 static enum mly_status round_cell(struct profiler *p, struct cell *cell, int64_t slice_ns,
                                   struct mly_error *err)
@@ -324,7 +306,7 @@ static void drop_cell(struct profiler *p, struct cell *cell, const char *why)
 static void narrow(struct profiler *p)
 {
     double best = 0, fastest = 0;
-    double near = 1 - mly_cost_table_noise(p->table)->relative_spread;
+    double near = 1 - p->noise.relative_spread;
     if (near > still_in_play)
         near = still_in_play;
     if (near < noisy_in_play)
@@ -354,9 +336,8 @@ static uint32_t cells_in_play(const struct profiler *p)
     return count;
 }
 
-static int64_t slice_for(const struct profiler *p, int64_t time_ns)
+static int64_t slice_for(const struct profiler *p, int64_t time_ns, uint32_t cells)
 {
-    uint32_t cells = cells_in_play(p);
     int64_t slice = cells ? time_ns / cells : 0;
     int64_t least = p->budget_ns / slice_share;
     if (p->options->slice_ns > 0)
@@ -388,9 +369,11 @@ static double round_ns(const struct profiler *p, int64_t slice_ns)
     return sum;
 }
 
-static enum mly_status one_round(struct profiler *p, int64_t slice_ns, struct mly_error *err)
+/* Of the cells in [first, end). */
+static enum mly_status one_round(struct profiler *p, uint32_t first, uint32_t end, int64_t slice_ns,
+                                 struct mly_error *err)
 {
-    for (uint32_t i = 0; i < p->cell_count; i++) {
+    for (uint32_t i = first; i < end; i++) {
         struct mly_error why = {0};
         struct cell *cell = &p->cells[i];
         if (!cell->in_play)
@@ -414,20 +397,49 @@ static void expect_end(struct profiler *p, uint32_t rounds, int64_t slice_ns)
     p->expected_ns = end < (double)p->budget_ns ? (int64_t)end : p->budget_ns;
 }
 
+/* What a round of so many of the first ones' cells may take, each. */
+static int64_t first_slice(const struct profiler *p, uint32_t cells)
+{
+    return slice_for(p, (int64_t)(first_rounds_share * (double)p->budget_ns) / ROUNDS_FIRST, cells);
+}
+
+static enum mly_status warm_up(struct profiler *p, struct mly_error *err)
+{
+    double available = p->options->memory_bytes > 0
+                           ? (double)p->options->memory_bytes
+                           : available_memory_bytes(mly_machine_info(p->machine)->memory_bytes);
+    struct memory_guard guard = {.left_bytes = memory_share * available};
+    enum mly_status status = MLY_OK;
+    for (uint32_t first = 0, end; status == MLY_OK && first < p->cell_count; first = end) {
+        const int64_t warming_ns = profiler_elapsed_ns(p) - p->first_round_ns;
+        end = cells_end(p, first);
+        if (first > 0 &&
+            (double)warming_ns + warm_up_ns(p, first, end) > warm_up_share * (double)p->budget_ns) {
+            leave_out_from(p, first);
+            break;
+        }
+        status = warm_batch(p, first, end, &guard, err);
+        const int64_t begin_ns = profiler_elapsed_ns(p);
+        if (status == MLY_OK)
+            status = one_round(p, first, end, first_slice(p, p->cell_count), err);
+        p->first_round_ns += profiler_elapsed_ns(p) - begin_ns;
+    }
+    return status;
+}
+
 static enum mly_status run_rounds(struct profiler *p, struct mly_error *err)
 {
-    const int64_t first_ns = (int64_t)(first_rounds_share * (double)p->budget_ns);
-    int64_t slice = slice_for(p, first_ns / ROUNDS_FIRST);
-    for (uint32_t rounds = 0; rounds < ROUNDS_MAX && cells_in_play(p) > 0; rounds++) {
+    int64_t slice = first_slice(p, cells_in_play(p));
+    for (uint32_t rounds = 1; rounds < ROUNDS_MAX && cells_in_play(p) > 0; rounds++) {
         const int64_t left =
             (int64_t)(rounds_share * (double)p->budget_ns) - profiler_elapsed_ns(p);
         if (rounds >= ROUNDS_FIRST)
-            slice = slice_for(p, left / (ROUNDS_MAX - rounds));
-        if (rounds > 0 && round_ns(p, slice) > (double)left)
+            slice = slice_for(p, left / (ROUNDS_MAX - rounds), cells_in_play(p));
+        if (round_ns(p, slice) > (double)left)
             break;
-        if (rounds == 0 || rounds >= ROUNDS_FIRST)
+        if (rounds == 1 || rounds >= ROUNDS_FIRST)
             expect_end(p, rounds, slice);
-        enum mly_status status = one_round(p, slice, err);
+        enum mly_status status = one_round(p, 0, p->cell_count, slice, err);
         if (status != MLY_OK)
             return status;
         if (rounds + 1 >= ROUNDS_FIRST)

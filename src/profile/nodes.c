@@ -82,11 +82,11 @@ static double weight_of(const struct mly_graph *graph, const struct mly_shape *s
 }
 
 /* 4. */
-static enum mly_status put_shares(const struct mly_graph *graph, const struct mly_shape *shapes,
+static enum mly_status put_shares(const struct profiler *p, const struct mly_shape *shapes,
                                   const struct mly_node_times *times, const uint32_t *owners,
-                                  const struct mly_cost_config *config, mly_cost_table *table,
-                                  struct mly_error *err)
+                                  const struct mly_cost_config *config, struct mly_error *err)
 {
+    const struct mly_graph *graph = mly_model_graph(p->model);
     double *total = mly_alloc_array(times->count ? times->count : 1, sizeof *total);
     uint32_t *members = mly_alloc_array(times->count ? times->count : 1, sizeof *members);
     enum mly_status status =
@@ -98,8 +98,11 @@ static enum mly_status put_shares(const struct mly_graph *graph, const struct ml
         members[owners[n]]++;
     }
     for (uint32_t n = 0; status == MLY_OK && n < graph->node_count; n++) {
-        struct mly_cost_entry entry = {
-            .scope = MLY_COST_NODE, .scope_id = graph->nodes[n].label, .config = *config};
+        struct mly_cost_entry entry = {.scope = MLY_COST_NODE,
+                                       .scope_id = graph->nodes[n].label,
+                                       .config = *config,
+                                       .measured_s = p->measured_s,
+                                       .noise_spread = p->noise.relative_spread};
         if (owners[n] != MLY_NO_INDEX) {
             const struct mly_node_time *time = &times->items[owners[n]];
             double whole = total[owners[n]];
@@ -110,7 +113,7 @@ static enum mly_status put_shares(const struct mly_graph *graph, const struct ml
             entry.p90_ns = time->p90_ns * share;
             entry.samples = time->samples;
         }
-        status = mly_cost_table_put(table, &entry, err);
+        status = mly_cost_table_put(p->table, &entry, err);
     }
     mly_free(members);
     mly_free(total);
@@ -130,7 +133,7 @@ static enum mly_status share_times(const struct profiler *p, const struct mly_no
         status = mly_graph_bind(p->model, config->batch, p->dims.items, p->dims.count, shapes, err);
     if (status == MLY_OK) {
         find_owners(graph, times, owners);
-        status = put_shares(graph, shapes, times, owners, config, p->table, err);
+        status = put_shares(p, shapes, times, owners, config, err);
     }
     mly_free(shapes);
     mly_free(owners);

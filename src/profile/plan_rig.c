@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "candidates.h"
@@ -206,7 +207,8 @@ static enum mly_status put_times(struct wave *wave, uint32_t first, struct mly_e
                                          .p10_ns = summary.p10,
                                          .median_ns = summary.median,
                                          .p90_ns = summary.p90,
-                                         .samples = runs};
+                                         .samples = runs,
+                                         .measured_s = (int64_t)time(NULL)};
     return status == MLY_OK ? mly_cost_table_put(wave->table, &entry, err) : status;
 }
 

@@ -72,7 +72,11 @@ bool mly_profile_noise_remark(const mly_cost_table *table, double spread, char *
                               size_t text_bytes)
 {
     static const double much = 0.2;
-    double noise = mly_cost_table_noise((mly_cost_table *)(uintptr_t)table)->relative_spread;
+    const struct mly_cost_times times = mly_cost_table_times(table, MLY_COST_MODEL);
+    const double newest = mly_cost_table_noise((mly_cost_table *)(uintptr_t)table)->relative_spread;
+    /* Of rows that do not know their own noise, the table's is all that is known. */
+    const bool own = times.last_s && !times.unknown;
+    const double noise = own || times.noise_spread > newest ? times.noise_spread : newest;
     if (!(noise > much) && !(spread > much))
         return false;
     snprintf(
@@ -235,7 +239,7 @@ static enum mly_status measure_noise(struct profiler *p, struct mly_error *err)
         status =
             mly_noise_measure(all.items[0].cpus, all.items[0].cpu_count, duration, &noise, err);
     if (status == MLY_OK)
-        *mly_cost_table_noise(p->table) =
+        p->noise =
             (struct mly_cost_noise){noise.relative_spread, noise.slowdown, noise.steal_fraction};
     mly_processor_list_fini(&all);
     return status;
@@ -311,18 +315,23 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
                                    .rested_ns = cell->rested_ns,
                                    .rested_p90_ns = cell->rested_p90_ns,
                                    .energy_j = energy_per_run(cell),
-                                   .samples = cell->times.added};
+                                   .samples = cell->times.added,
+                                   .measured_s = p->measured_s,
+                                   .noise_spread = p->noise.relative_spread};
     entry.config.batch = p->batches[cell->batch];
     /*
      * One or two rounds say nothing of how rounds differ; single runs do, at worst too much, and the
      * box does where there were few of those too.
      */
-    const double noise = mly_cost_table_noise(p->table)->relative_spread;
+    const double noise = p->noise.relative_spread;
     if (rounds.count < 3 && times.relative_spread > entry.throughput_spread)
         entry.throughput_spread = times.relative_spread;
     if (rounds.count < 3 && noise > entry.throughput_spread)
         entry.throughput_spread = noise < spread_assumed_max ? noise : spread_assumed_max;
-    return mly_cost_table_put(p->table, &entry, err);
+    enum mly_status status = mly_cost_table_put(p->table, &entry, err);
+    if (status == MLY_OK)
+        *mly_cost_table_noise(p->table) = p->noise;
+    return status;
 }
 
 static enum mly_status store_cells(struct profiler *p, struct mly_error *err)
@@ -389,8 +398,8 @@ static void fini(struct profiler *p)
 
 /* All that the options ask for and the table lacks, or all of it when told to measure again. */
 static enum mly_status run_into(mly_model *model, const mly_machine *machine,
-                                const struct mly_profile_options *options, mly_cost_table *table,
-                                struct mly_error *err)
+                                const struct mly_profile_options *options, int64_t measured_s,
+                                mly_cost_table *table, struct mly_error *err)
 {
     struct profiler *p = mly_alloc(sizeof *p);
     char text[MLY_ERROR_MESSAGE_BYTES];
@@ -401,6 +410,7 @@ static enum mly_status run_into(mly_model *model, const mly_machine *machine,
     p->options = options;
     p->backend = p->options->backend ? p->options->backend : PROFILE_BACKEND;
     p->table = table;
+    p->measured_s = measured_s;
     p->budget_ns = p->options->budget_ns > 0 ? p->options->budget_ns : budget_default_ns;
     enum mly_status status = choose(p, err);
     bool nodes = status == MLY_OK && p->options->nodes && profile_nodes_missing(p);
@@ -418,7 +428,8 @@ static enum mly_status run_into(mly_model *model, const mly_machine *machine,
 
 /*
  * Measured at another time of the box's day is not comparable (a difference of a few per cent may be the
- * box's): a whole measurement in place of all that the table held, part of one beside it.
+ * box's): a whole measurement in place of all that the table held; part of one in place of what it measured
+ * anew, beside the rest, each entry with its time.
  */
 static enum mly_status run_again(mly_model *model, const mly_machine *machine,
                                  const struct mly_profile_options *options, mly_cost_table *table,
@@ -427,7 +438,7 @@ static enum mly_status run_again(mly_model *model, const mly_machine *machine,
     mly_cost_table *fresh = NULL;
     enum mly_status status = mly_cost_table_create(mly_cost_table_identity(table), &fresh, err);
     if (status == MLY_OK)
-        status = run_into(model, machine, options, fresh, err);
+        status = run_into(model, machine, options, mly_cost_table_next_s(table), fresh, err);
     if (status == MLY_OK) {
         mly_cost_table_replace(table, fresh);
         return MLY_OK;
@@ -437,6 +448,8 @@ static enum mly_status run_again(mly_model *model, const mly_machine *machine,
     for (size_t i = 0; fresh && (entry = mly_cost_table_at(fresh, i)); i++)
         if (mly_cost_table_put(table, entry, &why) != MLY_OK)
             break; /* no memory: the first failure is the one to tell */
+    if (fresh && mly_cost_table_at(fresh, 0))
+        *mly_cost_table_noise(table) = *mly_cost_table_noise(fresh);
     mly_cost_table_destroy(fresh);
     return status;
 }
@@ -448,6 +461,7 @@ enum mly_status mly_profile_run(mly_model *model, const mly_machine *machine,
     static const struct mly_profile_options defaults = {0};
     if (!options)
         options = &defaults;
-    return options->again ? run_again(model, machine, options, table, err)
-                          : run_into(model, machine, options, table, err);
+    return options->again
+               ? run_again(model, machine, options, table, err)
+               : run_into(model, machine, options, mly_cost_table_next_s(table), table, err);
 }

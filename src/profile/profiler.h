@@ -43,6 +43,8 @@ struct profiler {
     const struct mly_profile_options *options;
     const char *backend;
     mly_cost_table *table;
+    int64_t measured_s;          /* for all entries of this run */
+    struct mly_cost_noise noise; /* measured before them; 0 where only nodes are measured */
     struct mly_segment whole;
     struct profile_dims dims;
     struct profile_configs configs; /* those that lack an entry, or all with `again` */
@@ -60,6 +62,7 @@ struct profiler {
     uint32_t cell_count;
     struct profile_energy energy;
     int64_t start_ns, expected_ns; /* of measuring: when, and how long it should take */
+    int64_t first_round_ns;        /* that first rounds took so far */
     int64_t budget_ns;
     double fraction; /* told last; never falls */
 };

@@ -107,7 +107,8 @@ static void assert_tables_equal(mly_cost_table *a, mly_cost_table *b)
                     x->p90_ns == y->p90_ns && x->throughput_per_s == y->throughput_per_s &&
                     x->throughput_spread == y->throughput_spread &&
                     x->memory_bytes == y->memory_bytes && x->energy_j == y->energy_j &&
-                    x->rested_ns == y->rested_ns && x->rested_p90_ns == y->rested_p90_ns);
+                    x->rested_ns == y->rested_ns && x->rested_p90_ns == y->rested_p90_ns &&
+                    x->measured_s == y->measured_s && x->noise_spread == y->noise_spread);
         assert_true(x->samples == y->samples);
     }
 }
@@ -129,6 +130,8 @@ static void give_energy(mly_cost_table *table)
         entry.energy_j = 0.1 * (double)(i + 1);
         entry.rested_ns = 1.5 * (double)(i + 1);
         entry.rested_p90_ns = 1.7 * (double)(i + 1);
+        entry.measured_s = 1700000000 + (int64_t)i;
+        entry.noise_spread = 0.01 * (double)(i + 1);
         assert_int_equal(mly_cost_table_put(table, &entry, NULL), MLY_OK);
     }
 }
@@ -243,6 +246,10 @@ static void every_value_out_of_its_range_is_named(void **state)
         {"6.5", "6.5, \"energy_j\": -1", "entries[0].energy_j", MLY_E_FORMAT},
         {"6.5", "6.5, \"rested_ns\": \"long\"", "entries[0].rested_ns", MLY_E_FORMAT},
         {": 7", ": -7", "entries[0].samples", MLY_E_FORMAT},
+        {": 7", ": 7, \"measured_s\": 0", "entries[0].measured_s", MLY_E_FORMAT},
+        {": 7", ": 7, \"measured_s\": 253402300800", "entries[0].measured_s", MLY_E_FORMAT},
+        {": 7", ": 7, \"measured_s\": \"today\"", "entries[0].measured_s", MLY_E_FORMAT},
+        {": 7", ": 7, \"noise_spread\": -1", "entries[0].noise_spread", MLY_E_FORMAT},
         {": 7}]", ": 7}, 5]", "entries[1]", MLY_E_FORMAT},
         {": 7}]}", ": 7}]", "costs.json:", MLY_E_FORMAT},
     };

@@ -273,6 +273,7 @@ static void wrong_values_are_refused_and_named(void **state)
         {offsetof(struct mly_cost_entry, energy_j), -1, "energy_j"},
         {offsetof(struct mly_cost_entry, rested_ns), -1, "rested_ns"},
         {offsetof(struct mly_cost_entry, rested_p90_ns), -1, "rested_p90_ns"},
+        {offsetof(struct mly_cost_entry, noise_spread), NAN, "noise_spread"},
     };
     struct mly_error err;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -287,6 +288,10 @@ static void wrong_values_are_refused_and_named(void **state)
     entry = whole(0, 1, 1, false, 1e3);
     assert_int_equal(mly_cost_table_put(table, &entry, &err), MLY_E_INVALID);
     assert_non_null(strstr(err.message, "groups"));
+    entry = whole(1, 1, 1, false, 1e3);
+    entry.measured_s = -1;
+    assert_int_equal(mly_cost_table_put(table, &entry, &err), MLY_E_INVALID);
+    assert_non_null(strstr(err.message, "measured_s"));
     entry = whole(1, 1, 1, false, 1e3);
     entry.scope_id = "x";
     assert_int_equal(mly_cost_table_put(table, &entry, &err), MLY_E_INVALID);
@@ -310,6 +315,36 @@ static void wrong_values_are_refused_and_named(void **state)
     assert_int_equal(mly_cost_table_create(&wrong, &none, &err), MLY_E_INVALID);
     assert_non_null(strstr(err.message, "host_id"));
     assert_null(none);
+    mly_cost_table_destroy(table);
+}
+
+static void entries_of_several_measurings_are_told_apart(void **state)
+{
+    (void)state;
+    mly_cost_table *table = new_table();
+    const int64_t now = mly_cost_table_next_s(table), ahead = INT64_C(4000000000);
+    struct mly_cost_times times = mly_cost_table_times(table, MLY_COST_MODEL);
+    assert_true(now > 0 && !times.first_s && !times.last_s && !times.unknown);
+    struct mly_cost_entry entry = whole(1, 1, 1, false, 1e3);
+    put(table, entry);
+    times = mly_cost_table_times(table, MLY_COST_MODEL);
+    assert_true(!times.last_s && times.unknown);
+    entry.measured_s = 1000;
+    entry.noise_spread = 0.5;
+    put(table, entry);
+    entry.config.batch = 2;
+    entry.measured_s = ahead; /* by a clock that was put back since */
+    entry.noise_spread = 0.25;
+    put(table, entry);
+    entry.scope = MLY_COST_NODE;
+    entry.scope_id = "Conv_1";
+    entry.measured_s = 10;
+    entry.noise_spread = 0.75;
+    put(table, entry);
+    times = mly_cost_table_times(table, MLY_COST_MODEL);
+    assert_true(times.first_s == 1000 && times.last_s == ahead && !times.unknown);
+    assert_true(times.noise_spread == 0.5);
+    assert_true(mly_cost_table_next_s(table) == ahead + 1);
     mly_cost_table_destroy(table);
 }
 
@@ -353,6 +388,7 @@ int main(void)
         cmocka_unit_test(estimates_follow_the_neighbouring_batches),
         cmocka_unit_test(a_missing_cost_is_named),
         cmocka_unit_test(wrong_values_are_refused_and_named),
+        cmocka_unit_test(entries_of_several_measurings_are_told_apart),
         cmocka_unit_test(every_failing_allocation_leaves_the_table_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

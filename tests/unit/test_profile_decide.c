@@ -168,6 +168,7 @@ static void a_noisy_box_is_said_once(void **state)
         for (size_t i = 0; i < mly_cost_table_count(table); i++) {
             struct mly_cost_entry entry = *mly_cost_table_at(table, i);
             entry.throughput_spread = 0.01;
+            entry.noise_spread = noisy ? 0.5 : 0.01;
             expect_ok(mly_cost_table_put(table, &entry, &err), err);
         }
         expect_ok(mly_cost_table_save(table, path, &err), err);
@@ -178,6 +179,31 @@ static void a_noisy_box_is_said_once(void **state)
         assert_true(!noisy || said("varied by 50 %"));
     }
     mly_free(path);
+}
+
+static void measurements_of_other_hours_are_said(void **state)
+{
+    (void)state;
+    struct mly_error err = {0};
+    struct mly_decide_options options = quick();
+    decide(&options);
+    assert_false(said("hours apart"));
+    char *path = stored_path();
+    mly_cost_table *table = NULL;
+    expect_ok(mly_cost_table_load(path, &table, &err), err);
+    struct mly_cost_entry entry = *mly_cost_table_at(table, 0);
+    assert_int_equal(entry.scope, MLY_COST_MODEL);
+    entry.measured_s -= 3 * 3600;
+    expect_ok(mly_cost_table_put(table, &entry, &err), err);
+    expect_ok(mly_cost_table_save(table, path, &err), err);
+    mly_cost_table_destroy(table);
+    mly_free(path);
+    decide(&options);
+    assert_true(said("up to 3 hours apart"));
+    options.again = true;
+    remarks = (struct remarks){0};
+    decide(&options);
+    assert_false(said("hours apart"));
 }
 
 struct stop_after {
@@ -262,6 +288,7 @@ int main(void)
         CASE(measurements_of_another_host_are_ignored_with_a_word),
         CASE(sizes_of_dimensions_are_measured_apart),
         CASE(a_noisy_box_is_said_once),
+        CASE(measurements_of_other_hours_are_said),
         CASE(stopping_makes_no_plan),
         CASE(without_a_place_to_keep_them_measurements_still_decide),
         CASE(wishes_that_make_no_sense_are_refused),

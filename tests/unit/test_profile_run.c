@@ -271,6 +271,96 @@ static void stopping_keeps_what_was_measured(void **state)
     assert_true(kept_last > 0);
 }
 
+/* Entries of the whole model with that batch. */
+static uint32_t models_with(const mly_cost_table *table, uint32_t batch)
+{
+    uint32_t count = 0;
+    const struct mly_cost_entry *entry;
+    for (size_t i = 0; (entry = mly_cost_table_at(table, i)); i++)
+        count += entry->scope == MLY_COST_MODEL && entry->config.batch == batch;
+    return count;
+}
+
+/* Who waits for part of a measuring only gets the small batches of every configuration. */
+static void small_batches_are_kept_first(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct mly_error err = {0};
+    bool half = false;
+    for (int n = 1;; n++) {
+        struct stopper stopper = {.left = n};
+        bench_open(&bench, tiny_chain(2, 0), NULL);
+        bench.options.progress = count_down;
+        bench.options.user = &stopper;
+        const enum mly_status status = run(&bench, &err);
+        const uint32_t one = models_with(bench.table, 1), two = models_with(bench.table, 2);
+        assert_true(one == configs || two == 0);
+        half = half || (one == configs && two == 0);
+        bench_close(&bench);
+        if (two > 0)
+            break;
+        assert_int_equal(status, MLY_E_CANCELLED);
+    }
+    assert_true(half);
+}
+
+static void entries_know_their_measuring(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct mly_error err = {0};
+    const struct mly_cost_entry *entry;
+    bench_open(&bench, tiny_chain(2, 0), NULL);
+    bench.options.batch_count = 1;
+    expect_ok(run(&bench, &err), err);
+    const struct mly_cost_times first = mly_cost_table_times(bench.table, MLY_COST_MODEL);
+    assert_true(first.first_s > 0 && first.first_s == first.last_s && !first.unknown);
+    const double noise = mly_cost_table_noise(bench.table)->relative_spread;
+    bench.options.batch_count = 2;
+    expect_ok(run(&bench, &err), err);
+    const struct mly_cost_times both = mly_cost_table_times(bench.table, MLY_COST_MODEL);
+    assert_true(both.first_s == first.first_s && both.last_s > first.last_s);
+    const double newest = mly_cost_table_noise(bench.table)->relative_spread;
+    for (size_t i = 0; (entry = mly_cost_table_at(bench.table, i)); i++) {
+        const bool old = entry->config.batch == 1;
+        assert_true(entry->measured_s == (old ? both.first_s : both.last_s));
+        assert_true(entry->noise_spread == (old ? noise : newest));
+    }
+    bench_close(&bench);
+}
+
+/* A stop in the middle of measuring again: what is new and what is old can be told apart. */
+static void half_of_measuring_again_is_kept_beside_the_rest(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct mly_error err = {0};
+    const struct mly_cost_entry *entry;
+    bool mixed = false;
+    for (int n = 1; !mixed; n++) {
+        struct stopper stopper = {.left = n};
+        bench_open(&bench, tiny_chain(2, 0), NULL);
+        expect_ok(run(&bench, &err), err);
+        const struct mly_cost_times before = mly_cost_table_times(bench.table, MLY_COST_MODEL);
+        const double noise = mly_cost_table_noise(bench.table)->relative_spread;
+        bench.options.again = true;
+        bench.options.progress = count_down;
+        bench.options.user = &stopper;
+        assert_int_equal(run(&bench, &err), MLY_E_CANCELLED);
+        const struct mly_cost_times after = mly_cost_table_times(bench.table, MLY_COST_MODEL);
+        assert_int_equal(models_in(bench.table), 2 * configs);
+        assert_true(after.first_s == before.first_s);
+        mixed = after.last_s > before.last_s;
+        const double newest = mly_cost_table_noise(bench.table)->relative_spread;
+        assert_true(mixed || newest == noise);
+        for (size_t i = 0; (entry = mly_cost_table_at(bench.table, i)); i++)
+            assert_true(entry->noise_spread ==
+                        (entry->measured_s > before.last_s ? newest : noise));
+        bench_close(&bench);
+    }
+}
+
 /* A segment that was measured at some other time. */
 static void put_old(mly_cost_table *table)
 {
@@ -381,7 +471,9 @@ static void a_cell_that_fails_in_a_round_leaves(void **state)
     for (size_t i = 0; i < mly_cost_table_count(bench.table); i++)
         all += mly_cost_table_at(bench.table, i)->config.groups;
     bench_close(&bench);
-    for (uint64_t n = 2 * all + 1; n <= 3 * all; n += 1 + all / 5) {
+    /* `all` is both batches: 1 warms up in `all` runs and has its first round, then 2; 3 * all, and all go on. */
+    for (uint64_t n = all + 1; n <= 4 * all;
+         n += n <= all + all / 2 || n > 3 * all ? 1 + all / 5 : 3 * all + 1 - n) {
         bench_open(&bench, tiny_chain(2, 0), &(struct counting_orders){.fail_run = n});
         expect_ok(run(&bench, &err), err);
         uint32_t kept = models_in(bench.table);
@@ -508,6 +600,9 @@ int main(void)
         cmocka_unit_test(a_fixed_batch_is_the_only_one),
         cmocka_unit_test(options_that_make_no_sense_are_refused),
         cmocka_unit_test(stopping_keeps_what_was_measured),
+        cmocka_unit_test(small_batches_are_kept_first),
+        cmocka_unit_test(entries_know_their_measuring),
+        cmocka_unit_test(half_of_measuring_again_is_kept_beside_the_rest),
         cmocka_unit_test(measuring_again_forgets_what_was_there_when_it_is_done),
         cmocka_unit_test(a_run_in_progress_is_cancelled),
         cmocka_unit_test(a_configuration_that_cannot_be_opened_is_named),

@@ -56,6 +56,12 @@ struct mly_cost_entry {
     double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */
     double energy_j;                  /* all that the box took, by run of one group; 0 unknown */
     uint64_t samples;                 /* runs timed */
+    /*
+     * Which measuring it comes from: when that began, in seconds since 1970, no two of a table alike; 0
+     * unknown. Times of two measurings are compared with care.
+     */
+    int64_t measured_s;
+    double noise_spread; /* relative_spread of the box's noise then; 0 unknown */
 };
 
 /* What the measurements belong to. A table is used only where all of these agree. */
@@ -69,7 +75,10 @@ struct mly_cost_identity {
     char shapes[512];
 };
 
-/* As mly_noise_measure says; steal_fraction is -1 (as in a new table) when unknown. */
+/*
+ * As mly_noise_measure says, before the newest measuring of a table; steal_fraction is -1 (as in a new
+ * table) when unknown.
+ */
 struct mly_cost_noise {
     double relative_spread, slowdown, steal_fraction;
 };
@@ -97,6 +106,16 @@ const struct mly_cost_entry *mly_cost_table_at(const mly_cost_table *table, size
 const struct mly_cost_entry *mly_cost_table_find(const mly_cost_table *table,
                                                  enum mly_cost_scope scope, const char *scope_id,
                                                  const struct mly_cost_config *config);
+
+/* When entries of a scope were measured, by measured_s of those that know it. All 0: none does. */
+struct mly_cost_times {
+    int64_t first_s, last_s;
+    double noise_spread; /* the largest */
+    bool unknown;        /* some do not know it */
+};
+struct mly_cost_times mly_cost_table_times(const mly_cost_table *table, enum mly_cost_scope scope);
+/* measured_s for what is measured from now on: the time, but later than all that the table holds. */
+int64_t mly_cost_table_next_s(const mly_cost_table *table);
 
 /*
  * Time of one run for any batch: measured, else linear between the neighbouring measured batches,

@@ -47,6 +47,9 @@ struct mly_graph_node {
     const uint32_t *captured; /* outer tensors that its sub-graphs use (If, Loop, Scan) */
     uint32_t captured_count;
     bool has_subgraph;
+    /* What the sub-graphs hold, at any depth; no total counts it: which of it runs, values decide. */
+    uint32_t inner_nodes;
+    uint64_t inner_parameters, inner_weight_bytes;
 };
 
 struct mly_graph {
