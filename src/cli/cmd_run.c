@@ -12,6 +12,7 @@
 #include "run_results.h"
 #include "run_stream.h"
 #include "run_timeline.h"
+#include "runtime/executor.h"
 
 struct run_values {
     struct cli_texts inputs, dims;
@@ -371,6 +372,7 @@ static int report_json(const struct run *run)
     struct mly_json_writer json;
     struct mly_error err = {0};
     char *line = mly_plan_describe(run->plan);
+    const struct run_modelled_energy modelled = run_processors_energy(&run->processors);
     mly_json_writer_init(&json, true);
     mly_json_begin_object(&json, NULL);
     mly_json_put_string(&json, "model", mly_model_path(run->model));
@@ -389,7 +391,7 @@ static int report_json(const struct run *run)
     if (run->given->energy && run->given->compare)
         run_energy_put_comparison(&run->energy, &json);
     else if (run->given->energy)
-        run_energy_put(&run->energy, run->measured.samples, &json);
+        run_energy_put(&run->energy, &modelled, run->measured.samples, &json);
     run_timeline_put(&run->timeline, &json);
     enum mly_status status = MLY_OK;
     if (run->given->top && !run->given->compare)
@@ -436,6 +438,12 @@ static void print_contenders(const struct run *run)
     run_processors_print(&run->processors, false, stdout);
     if (energy)
         run_energy_print_comparison(&run->energy);
+    for (size_t i = 0; i < run->contender_count && energy; i++) {
+        const struct run_contender *row = &run->contenders[i];
+        if (row->energy.sources > 0 && row->energy.reason)
+            printf("(energy of %s at batch %u is not told: %s)\n", row->label, row->batch,
+                   row->energy.reason);
+    }
     if (mly_plan_throughput_per_s(run->plan) > 0)
         printf("predicted for motley's plan: %s samples/s\n",
                mly_rate_text(mly_plan_throughput_per_s(run->plan), a));
@@ -475,8 +483,9 @@ static int report_text(const struct run *run)
         return cli_finish_output();
     }
     print_measured(run);
+    const struct run_modelled_energy modelled = run_processors_energy(&run->processors);
     if (run->given->energy)
-        run_energy_print(&run->energy, run->measured.samples);
+        run_energy_print(&run->energy, &modelled, run->measured.samples);
     if (run->given->top &&
         run_results_top(&run->results, &run->inputs, (uint32_t)run->given->top,
                         run->given->labels ? &run->labels : NULL, NULL, &err) != MLY_OK)
@@ -611,10 +620,16 @@ static enum mly_status check_options(const struct run_values *given, const char 
         return mly_error_set(err, MLY_E_INVALID,
                              "--compare runs several engines: run --timeline, --executor and "
                              "--policy without it");
+    if (given->policy && given->executor && strcmp(given->executor, "native") != 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--policy is of the native executor; StarPU's are chosen by "
+                             "--executor starpu:NAME");
     if (!given->energy && (given->energy_of || given->idle_ns))
         return mly_error_set(err, MLY_E_INVALID, "--energy-of and --idle belong to --energy");
     enum mly_status status = check_target(given, target, err);
-    return status == MLY_OK ? run_timeline_check(given->timeline, err) : status;
+    if (status == MLY_OK)
+        status = run_timeline_check(given->timeline, err);
+    return status == MLY_OK ? mly_executor_check(given->executor, err) : status;
 }
 
 static int run_run(const struct cli_common *common, const void *values, char **operands,
@@ -624,10 +639,11 @@ static int run_run(const struct cli_common *common, const void *values, char **o
     struct run run = {.common = common, .given = values};
     struct mly_error err = {0};
     int exit_status = CLI_EXIT_FAILED;
-    if (check_options(run.given, operands[0], &err) != MLY_OK)
-        return cli_usage(&err);
+    enum mly_status status = check_options(run.given, operands[0], &err);
+    if (status != MLY_OK)
+        return status == MLY_E_INVALID ? cli_usage(&err) : cli_fail(&err);
     cli_catch_interrupts();
-    enum mly_status status = execute(&run, operands[0], &err);
+    status = execute(&run, operands[0], &err);
     if (run.given->labels)
         run_labels_remark(&run.labels, run.given->labels, &run.results, common);
     if (status == MLY_OK || (run.interrupted && run.measured.batches > 0))

@@ -143,9 +143,12 @@ static char *watts(double w, char buffer[CLI_NUMBER_BYTES])
     return buffer;
 }
 
-static void print_total(const struct sum *sum, uint64_t samples)
+/* This box's, and by sample only where it is this box that computed them. */
+static void print_total(const struct sum *sum, const struct run_modelled_energy *modelled,
+                        uint64_t samples)
 {
     char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES];
+    const bool by_sample = samples > 0 && (modelled->processors == 0 || !modelled->all);
     if (sum->count == 0) {
         puts("energy: not measured, no sensor of energy or power can be read:");
         return;
@@ -154,17 +157,39 @@ static void print_total(const struct sum *sum, uint64_t samples)
         printf("energy: not known: %s\n", sum->reason);
         return;
     }
-    printf("energy: %s in %.2f s, %s", joules(sum->energy_j, a), sum->seconds,
-           watts(mean_w(sum), b));
-    if (samples > 0)
+    printf("energy%s: %s in %.2f s, %s", modelled->processors > 0 ? " of this box" : "",
+           joules(sum->energy_j, a), sum->seconds, watts(mean_w(sum), b));
+    if (by_sample)
         printf(", %s per sample", joules(sum->energy_j / (double)samples, a));
     printf("\nabove idle (%.2f W, measured for %.1f s before the run): %s, %s", sum->idle_w,
            sum->idle_s, joules(above_idle_j(sum), a), watts(mean_w(sum) - sum->idle_w, b));
-    if (samples > 0)
+    if (by_sample)
         printf(", %s per sample", joules(above_idle_j(sum) / (double)samples, b));
     puts("");
+    if (modelled->processors > 0)
+        printf("(measured on this box, which %s; what the others would take is not in it)\n",
+               modelled->computed ? "computed results in their stead"
+               : modelled->all    ? "ran none of the plan's tasks"
+                                  : "ran a part of the plan's tasks");
     if (sum->seconds < short_run_s)
         puts("(under a second: sensors are too slow for that; use --duration)");
+}
+
+static void print_modelled(const struct run_modelled_energy *modelled, uint64_t samples)
+{
+    char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES];
+    if (modelled->processors == 0)
+        return;
+    printf("energy of the processors that are not here: ");
+    if (!modelled->known) {
+        puts("not known: a device file tells no power (modelled)");
+        return;
+    }
+    printf("%s, %s", joules(modelled->energy_j, a),
+           modelled->idle_included ? "idle power included" : "of tasks alone, above idle");
+    if (samples > 0)
+        printf(", %s per sample", joules(modelled->energy_j / (double)samples, b));
+    puts(" (modelled)");
 }
 
 static void print_sources(const struct run_energy *energy)
@@ -244,10 +269,12 @@ static void print_absent(const struct run_energy *energy)
     }
 }
 
-void run_energy_print(const struct run_energy *energy, uint64_t samples)
+void run_energy_print(const struct run_energy *energy, const struct run_modelled_energy *modelled,
+                      uint64_t samples)
 {
     struct sum sum = add_up(energy);
-    print_total(&sum, samples);
+    print_modelled(modelled, samples);
+    print_total(&sum, modelled, samples);
     print_sources(energy);
     print_temperatures(energy);
     print_absent(energy);
@@ -305,9 +332,30 @@ void run_energy_print_comparison(const struct run_energy *energy)
 
 /* --- JSON --- */
 
-static void put_total(struct mly_json_writer *json, const struct sum *sum, uint64_t samples)
+static void put_modelled(struct mly_json_writer *json, const struct run_modelled_energy *modelled,
+                         uint64_t samples)
+{
+    if (modelled->processors == 0)
+        return;
+    mly_json_begin_object(json, "modelled_processors");
+    mly_json_put_int(json, "processors", modelled->processors);
+    mly_json_put_string(json, "reason", modelled->known ? NULL : "a device file tells no power");
+    if (modelled->known) {
+        mly_json_put_number(json, "energy_j", modelled->energy_j);
+        mly_json_put_bool(json, "idle_included", modelled->idle_included);
+        if (samples > 0)
+            mly_json_put_number(json, "j_per_sample", modelled->energy_j / (double)samples);
+    }
+    mly_json_end_object(json);
+}
+
+static void put_total(struct mly_json_writer *json, const struct sum *sum,
+                      const struct run_modelled_energy *modelled, uint64_t samples)
 {
     mly_json_begin_object(json, "total");
+    mly_json_put_string(json, "of",
+                        modelled->processors > 0 ? "this box, without processors that are not here"
+                                                 : "this box");
     mly_json_put_int(json, "sources", sum->count);
     mly_json_put_string(json, "reason",
                         sum->count == 0 ? "no sensor of energy or power can be read" : sum->reason);
@@ -318,7 +366,7 @@ static void put_total(struct mly_json_writer *json, const struct sum *sum, uint6
         mly_json_put_number(json, "idle_w", sum->idle_w);
         mly_json_put_number(json, "idle_seconds", sum->idle_s);
         mly_json_put_number(json, "above_idle_j", above_idle_j(sum));
-        if (samples > 0) {
+        if (samples > 0 && (modelled->processors == 0 || !modelled->all)) {
             mly_json_put_number(json, "j_per_sample", sum->energy_j / (double)samples);
             mly_json_put_number(json, "above_idle_j_per_sample",
                                 above_idle_j(sum) / (double)samples);
@@ -415,12 +463,14 @@ static void put_temperature(struct mly_json_writer *json, const struct run_energ
     mly_json_end_object(json);
 }
 
-void run_energy_put(const struct run_energy *energy, uint64_t samples, struct mly_json_writer *json)
+void run_energy_put(const struct run_energy *energy, const struct run_modelled_energy *modelled,
+                    uint64_t samples, struct mly_json_writer *json)
 {
     struct sum sum = add_up(energy);
     mly_json_begin_object(json, "energy");
     mly_json_put_number(json, "power_period_s", MLY_METER_POWER_NS / 1e9);
-    put_total(json, &sum, samples);
+    put_total(json, &sum, modelled, samples);
+    put_modelled(json, modelled, samples);
     mly_json_begin_array(json, "sources");
     for (size_t i = 0; i < energy->count; i++)
         if (tells_energy(&energy->list[i]))

@@ -4,6 +4,7 @@
 
 #include "device/power.h"
 #include "internal.h"
+#include "run_processors.h"
 
 /* Zeroed is empty. */
 struct run_energy {
@@ -32,7 +33,7 @@ struct run_energy_use {
     double energy_j, above_idle_j, seconds;
     uint64_t samples;
 };
-/* Adds the stretch from the last begin to the last end, in which so many samples were run. */
+/* Adds the stretch from the last begin to the last end, in which so many samples were run here. */
 void run_energy_add(const struct run_energy *energy, uint64_t samples, struct run_energy_use *use);
 /* Cells "J/sample" and "above idle" of a side's row. */
 void run_energy_cells(const struct run_energy_use *use, struct cli_table *table);
@@ -42,11 +43,15 @@ void run_energy_print_comparison(const struct run_energy *energy);
 void run_energy_put_use(const struct run_energy_use *use, struct mly_json_writer *json);
 void run_energy_put_comparison(const struct run_energy *energy, struct mly_json_writer *json);
 
-/* What was measured over a run of so many samples, and what was not and why. */
-void run_energy_print(const struct run_energy *energy, uint64_t samples);
+/*
+ * What was measured over a run of so many samples, and what was not and why. That is this box's: what
+ * processors that are not here would take stands beside it, and is called modelled.
+ */
+void run_energy_print(const struct run_energy *energy, const struct run_modelled_energy *modelled,
+                      uint64_t samples);
 /* The same as the object "energy". */
-void run_energy_put(const struct run_energy *energy, uint64_t samples,
-                    struct mly_json_writer *json);
+void run_energy_put(const struct run_energy *energy, const struct run_modelled_energy *modelled,
+                    uint64_t samples, struct mly_json_writer *json);
 void run_energy_fini(struct run_energy *energy);
 
 #endif

@@ -200,7 +200,8 @@ struct run_modelled_energy run_processors_energy(const struct run_processors *p)
     struct run_modelled_energy sum = {.processors = p->modelled,
                                       .known = p->modelled > 0,
                                       .idle_included = p->slowed == 0,
-                                      .all = p->real == 0};
+                                      .all = p->real == 0,
+                                      .computed = p->computed};
     for (uint32_t i = 0; i < p->count; i++) {
         const struct mly_device_model *device = device_of(p->plan, p->list[i].id);
         if (!device)

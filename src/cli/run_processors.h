@@ -61,6 +61,7 @@ struct run_modelled_energy {
     bool known;          /* of all of them */
     bool idle_included;  /* not where the run took longer than is modelled */
     bool all;            /* none of the run's processors is here */
+    bool computed;       /* but this box computed their results */
     double energy_j;
 };
 struct run_modelled_energy run_processors_energy(const struct run_processors *processors);

@@ -137,6 +137,8 @@ static enum mly_status run_metered(const struct run_comparison *comparison,
     if (!energy)
         return status;
     run_energy_end(energy);
+    if (run_is_modelled(racer->plan))
+        racer->energy.reason = "its processors are not here: what this box takes is not theirs";
     if (status == MLY_OK)
         run_energy_add(energy,
                        result->samples + stream->warm_up * (uint64_t)racer->samples_per_batch,

@@ -134,8 +134,8 @@ char *mly_plan_describe(const mly_plan *plan)
             status = mly_buffer_printf(&buffer, ", batch %u", plan->batch);
     }
     if (!status && plan->family_count)
-        status = mly_buffer_printf(&buffer, "; %u ways by rate, up to %.4g samples/s",
-                                   plan->family_count,
+        status = mly_buffer_printf(&buffer, "; %u way%s by rate, up to %.4g samples/s",
+                                   plan->family_count, plural(plan->family_count),
                                    plan->family[plan->family_count - 1].max_rate_per_s);
     if (!status)
         return buffer.data;

@@ -1,21 +1,51 @@
 /* What a crew is equipped with: an executor by its name, and a timeline. */
+#include "runtime/executor.h"
+
 #include <string.h>
 
 #include "runtime/native.h"
 #include "runtime/starpu.h"
 
+/* Is it StarPU, and with which policy (NULL: none is named)? */
+static enum mly_status parse(const char *executor, bool *starpu, const char **policy,
+                             struct mly_error *err)
+{
+    static const char prefix[] = "starpu";
+    const size_t length = sizeof prefix - 1;
+    *policy = NULL;
+    *starpu = executor && strncmp(executor, prefix, length) == 0 &&
+              (executor[length] == '\0' || executor[length] == ':');
+    if (*starpu && executor[length] == ':')
+        *policy = executor + length + 1;
+    if (*policy && **policy == '\0')
+        return mly_error_set(err, MLY_E_INVALID,
+                             "executor '%.64s': a policy's name follows, as in starpu:dmda",
+                             executor);
+    if (!*starpu && executor && strcmp(executor, "native") != 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "executor '%.64s': there are native, starpu and starpu:POLICY",
+                             executor);
+    return MLY_OK;
+}
+
 static enum mly_status choose(struct mly__crew *crew, const char *executor, struct mly_error *err)
 {
-    static const char starpu[] = "starpu";
-    size_t length = sizeof starpu - 1;
-    if (!executor || strcmp(executor, "native") == 0)
-        return MLY_OK;
-    if (strncmp(executor, starpu, length) == 0 &&
-        (executor[length] == '\0' || executor[length] == ':'))
-        return mly__starpu_create(crew, executor[length] ? executor + length + 1 : NULL,
-                                  &crew->starpu, err);
-    return mly_error_set(err, MLY_E_INVALID,
-                         "executor '%.64s': there are native, starpu and starpu:POLICY", executor);
+    bool starpu;
+    const char *policy;
+    enum mly_status status = parse(executor, &starpu, &policy, err);
+    if (status == MLY_OK && starpu)
+        status = mly__starpu_create(crew, policy, &crew->starpu, err);
+    return status;
+}
+
+enum mly_status mly_executor_check(const char *executor, struct mly_error *err)
+{
+    bool starpu;
+    const char *policy;
+    enum mly_status status = parse(executor, &starpu, &policy, err);
+    if (status == MLY_OK && starpu)
+        status = mly__starpu_check(policy, err);
+    return status;
 }
 
 enum mly_status mly__crew_equip(struct mly__crew *crew, const char *executor,

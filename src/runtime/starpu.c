@@ -455,15 +455,26 @@ static void set_out(struct mly__starpu *starpu, struct mly__crew *crew,
                                               .name = "motley"};
 }
 
+static enum mly_status find(const char **policy, const struct starpu_library **library,
+                            struct mly_error *err)
+{
+    if (!*policy || !**policy)
+        *policy = DEFAULT_POLICY;
+    enum mly_status status = mly__starpu_library(library, err);
+    return status == MLY_OK ? mly__starpu_check_policy(*library, *policy, err) : status;
+}
+
+enum mly_status mly__starpu_check(const char *policy, struct mly_error *err)
+{
+    const struct starpu_library *library = NULL;
+    return find(&policy, &library, err);
+}
+
 enum mly_status mly__starpu_create(struct mly__crew *crew, const char *policy,
                                    struct mly__starpu **out, struct mly_error *err)
 {
     const struct starpu_library *library = NULL;
-    if (!policy || !*policy)
-        policy = DEFAULT_POLICY;
-    enum mly_status status = mly__starpu_library(&library, err);
-    if (status == MLY_OK)
-        status = mly__starpu_check_policy(library, policy, err);
+    enum mly_status status = find(&policy, &library, err);
     if (status != MLY_OK)
         return status;
     struct mly__starpu *starpu = mly_alloc(sizeof *starpu);

@@ -16,6 +16,12 @@ enum mly_status mly__starpu_create(struct mly__crew *crew, const char *policy,
     return absent(err);
 }
 
+enum mly_status mly__starpu_check(const char *policy, struct mly_error *err)
+{
+    (void)policy;
+    return absent(err);
+}
+
 enum mly_status mly__starpu_probe(const char **version, char **policies, uint32_t *workers,
                                   struct mly_error *err)
 {

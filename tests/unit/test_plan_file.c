@@ -608,6 +608,11 @@ static void a_plan_is_described_in_a_line(void **state)
     assert_string_equal(text, "2 segments on 3 processors (cpu:0-2, cpu:3-5, cpu:6-7), batch 4; "
                               "2 ways by rate, up to 333.3 samples/s");
     mly_free(text);
+    plan->family_count = 1;
+    text = mly_plan_describe(plan);
+    plan->family_count = 2;
+    assert_non_null(strstr(text, "; 1 way by rate, up to "));
+    mly_free(text);
     mly_plan_destroy(plan);
     plan = tiny_plan(model, machine, 2, 4);
     plan->segments[0].shares = mly_alloc_array(2, sizeof(uint32_t));

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "runtime/executor.h"
 #include "runtime/native.h"
 #include "runtime/starpu.h"
 
@@ -129,12 +130,17 @@ static void limits_and_wrong_names_are_said(void **state)
     snprintf(number, sizeof number, "built for %u", workers);
     if (workers < 64)
         expect_error(try_open(workers + 1, whole, NULL, &engine, &err), MLY_E_LIMIT, err, number);
-    static const char *const wrong[] = {"starpu:abacus", "starpu:pheft", "starpux", "abacus"};
+    static const char *const wrong[] = {"starpu:abacus", "starpu:pheft", "starpu:", "starpux",
+                                        "abacus"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *word = i < 3 ? "dmda" : "starpu:POLICY";
         executor = wrong[i];
-        expect_error(try_open(1, whole, NULL, &engine, &err), MLY_E_INVALID, err,
-                     i < 2 ? "dmda" : "starpu:POLICY");
+        expect_error(try_open(1, whole, NULL, &engine, &err), MLY_E_INVALID, err, word);
+        expect_error(mly_executor_check(wrong[i], &err), MLY_E_INVALID, err, word);
     }
+    static const char *const right[] = {NULL, "native", "starpu", "starpu:dmda", "starpu:eager"};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
+        expect_ok(mly_executor_check(right[i], &err), err);
     assert_null(engine);
     executor = "starpu";
     expect_ok(try_open(1, whole, NULL, &engine, &err), err); /* none of these left it taken */

@@ -24,6 +24,8 @@ struct mly__starpu;
  */
 enum mly_status mly__starpu_create(struct mly__crew *crew, const char *policy,
                                    struct mly__starpu **out, struct mly_error *err) MLY_MUST_CHECK;
+/* The errors of mly__starpu_create that need no crew: the library and its policies. */
+enum mly_status mly__starpu_check(const char *policy, struct mly_error *err) MLY_MUST_CHECK;
 /* Gives StarPU back; its workers must have ended. NULL is fine. */
 void mly__starpu_destroy(struct mly__starpu *starpu);
 /*
