@@ -1,9 +1,10 @@
 /*
  * Processors that fail.
  *
- *   1. Three failures without a success in between set a processor aside for a quarter of a second.
- *      Those for which the task may be to blame make it suspect, which alone does not suffice: tasks
- *      that another one failed go to processors above suspicion, if there are any.
+ *   1. Three failures without a success in between set a processor aside for a quarter of a second;
+ *      twelve, if the tasks may be to blame, because another processor failed each of them, too. One
+ *      such makes it suspect: tasks that another one failed go to processors above suspicion, if there
+ *      are any.
  *   2. Then one more failure sets it aside again, for twice as long, up to a minute; one success
  *      clears it.
  *   3. Where all processors that may run a waiting task are set aside, the one whose time comes
@@ -19,10 +20,8 @@ bool mly_scheduler_failed(mly_scheduler *scheduler, uint32_t processor, bool cer
                           int64_t now_ns)
 {
     struct mly__processor *p = &scheduler->processors[processor];
-    if (certain)
-        p->failures += CERTAIN;
-    else if (p->failures < CERTAIN)
-        p->failures = SUSPECT;
+    if (p->failures < TOO_MANY)
+        p->failures += certain ? CERTAIN : SUSPECT;
     if (p->aside || p->failures < TOO_MANY)
         return false;
     p->pause_ns = p->pause_ns == 0 ? FIRST_PAUSE_NS : p->pause_ns * 2; /* (1), (2) */

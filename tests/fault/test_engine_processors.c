@@ -180,6 +180,28 @@ static void poisonous_requests_set_nobody_aside(void **state)
     rig_close(&rig);
 }
 
+/* Each could be the requests' fault; not that of all of them. What works again is found to. */
+static void where_all_are_broken_they_are_set_aside_and_tried_again(void **state)
+{
+    (void)state;
+    bool aside[2] = {false, false};
+    rig_open(&rig, eager, &fake_ops, NULL, "0", "1", 2, replicas, 1);
+    fake_break(0, MLY_E_BACKEND);
+    fake_break(1, MLY_E_BACKEND);
+    for (int64_t tag = 1; tag <= 40; tag++) {
+        rig_send(&rig, &batches[0], tag);
+        assert_int_equal(mly_request_wait(batches[0].request, NULL), MLY_E_BACKEND);
+        mly_request_release(batches[0].request);
+        for (int p = 0; p < 2; p++)
+            aside[p] = aside[p] || stats_now().processors[p].set_aside;
+    }
+    assert_true(aside[0] && aside[1]);
+    fake_break(0, MLY_OK);
+    fake_break(1, MLY_OK);
+    run_one_by_one(41, 60);
+    rig_close(&rig);
+}
+
 /* A second try goes to one above suspicion: at most one request finds both broken ones. */
 static void two_broken_ones_of_three_cost_one_request_at_most(void **state)
 {
@@ -228,6 +250,7 @@ int main(void)
         cmocka_unit_test(the_last_one_failing_gives_the_client_the_error),
         cmocka_unit_test(what_a_request_is_to_blame_for_is_not_retried),
         cmocka_unit_test(poisonous_requests_set_nobody_aside),
+        cmocka_unit_test(where_all_are_broken_they_are_set_aside_and_tried_again),
         cmocka_unit_test(two_broken_ones_of_three_cost_one_request_at_most),
         cmocka_unit_test(a_task_that_waits_for_its_second_try_can_be_cancelled),
     };

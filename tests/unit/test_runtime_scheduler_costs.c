@@ -185,13 +185,13 @@ static void where_all_are_set_aside_the_first_one_is_tried_at_once(void **state)
     }
 }
 
-static void doubtful_failures_make_suspect_only(void **state)
+static void doubtful_failures_make_suspect_and_only_many_set_aside(void **state)
 {
     (void)state;
     const struct mly_schedule_eligible eligible[] = {{schedule_p012, 3}};
     for (int policy = 0; policy < MLY_SCHEDULE_POLICY_COUNT; policy++) {
         mly_scheduler *s = schedule_make((enum mly_schedule_policy)policy, 3, eligible, 1);
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < 11; i++)
             assert_false(mly_scheduler_failed(s, 1, false, 0));
         /* What processor 0 failed goes to 2, which is above suspicion; else to 1 again. */
         struct mly_schedule_task a = schedule_task(1, 0);
@@ -206,6 +206,8 @@ static void doubtful_failures_make_suspect_only(void **state)
         uint32_t p;
         assert_true(mly_scheduler_decide(s, &decided, &p));
         assert_int_not_equal(p, 0);
+        assert_true(mly_scheduler_failed(s, 1, false, 0));
+        assert_true(mly_scheduler_is_aside(s, 1, NULL));
         mly_scheduler_destroy(s);
     }
 }
@@ -253,7 +255,7 @@ int main(void)
         cmocka_unit_test(batch_sizes_have_costs_of_their_own),
         cmocka_unit_test(the_third_failure_sets_a_processor_aside_for_a_while),
         cmocka_unit_test(where_all_are_set_aside_the_first_one_is_tried_at_once),
-        cmocka_unit_test(doubtful_failures_make_suspect_only),
+        cmocka_unit_test(doubtful_failures_make_suspect_and_only_many_set_aside),
         cmocka_unit_test(a_task_avoids_who_failed_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
