@@ -35,9 +35,9 @@ struct mly_decide_options {
     size_t dim_count;
     const char *backend; /* borrowed for the call: the runtime, "ort"; NULL: motley's choice */
     /*
-     * Called from the calling thread while measuring; may be NULL. fraction is in [0, 1], text
-     * (borrowed for the call) says what runs now. Returns false to stop: what is measured so far is
-     * stored, and mly_decide returns MLY_E_CANCELLED.
+     * Called from the calling thread while measuring and while planning; may be NULL. fraction is in
+     * [0, 1], text (borrowed for the call) says what runs now. Returns false to stop: what is measured so
+     * far is stored, and mly_decide returns MLY_E_CANCELLED.
      */
     bool (*progress)(double fraction, const char *text, void *user);
     /*

@@ -140,6 +140,12 @@ static enum mly_status read_aim(const struct plan_values *given, struct aim *out
     return MLY_OK;
 }
 
+static bool not_interrupted(void *user)
+{
+    (void)user;
+    return !atomic_load(cli_stop_flag());
+}
+
 static const struct mly_processor_list *processors_of(const struct cli_box *box)
 {
     return box->processors.count ? &box->processors : NULL;
@@ -157,7 +163,8 @@ static struct mly_plan_request request_of(const struct plan_values *given,
                                      .groups = box->groups,
                                      .processors = processors_of(box),
                                      .rate_per_s = aim->rate_per_s,
-                                     .no_replicas = given->no_replicas};
+                                     .no_replicas = given->no_replicas,
+                                     .go_on = not_interrupted};
 }
 
 static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
@@ -210,7 +217,6 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
                                          .progress = cli_measuring_progress,
                                          .remark = cli_measuring_remark,
                                          .user = &measuring};
-    cli_catch_interrupts();
     cli_measuring_begin(&measuring, common);
     status = mly_decide(model, box->machine, &options, out, err);
     cli_measuring_end(&measuring);
@@ -404,9 +410,12 @@ static enum mly_status make(const struct cli_common *common, const struct plan_v
                             const struct cli_box *box, const struct cli_dims *dims,
                             mly_model *model, mly_plan **plan, struct mly_error *err)
 {
+    cli_catch_interrupts();
     enum mly_status status = make_plan(common, given, box, dims, model, plan, err);
     if (status == MLY_OK && given->family)
         status = make_family(given, box, dims, model, plan, err);
+    if (status == MLY_OK && !not_interrupted(NULL))
+        status = mly_error_set(err, MLY_E_CANCELLED, "planning was interrupted");
     if (status == MLY_OK && given->output)
         status = mly_plan_save(*plan, given->output, err);
     if (status == MLY_OK && given->dot)

@@ -323,12 +323,15 @@ static void try_places(struct branching *b, uint32_t part)
 
 /* --- 3 --- */
 
-static void climb(struct branching *b)
+static enum mly_status climb(struct branching *b, struct mly_error *err)
 {
     bool better = true;
     while (better && b->tries < TRIES_MAX) {
         better = false;
         for (uint32_t u = 0; u < b->problem->unit_count && b->tries < TRIES_MAX; u++) {
+            enum mly_status status = mly__plan_go_on(b->problem->request, err);
+            if (status)
+                return status;
             for (enum closure k = ALONE; k < CLOSURES; k++) {
                 if (!take(b, u, k))
                     continue;
@@ -341,6 +344,7 @@ static void climb(struct branching *b)
             }
         }
     }
+    return MLY_OK;
 }
 
 /* --- from and to layouts --- */
@@ -421,8 +425,9 @@ static enum mly_status search(const struct mly__problem *problem, const struct m
                                        : whole_way(&b, i - layouts, &b.now);
         if (!begun)
             continue;
-        climb(&b);
-        status = write_layout(&b, &b.now, found, err);
+        status = climb(&b, err);
+        if (!status)
+            status = write_layout(&b, &b.now, found, err);
     }
     branching_fini(&b);
     return status;

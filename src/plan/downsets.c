@@ -14,6 +14,8 @@
 #include "base/alloc.h"
 #include "problem_private.h"
 
+#define SETS 512u /* after which it is asked whether to go on */
+
 /* --- 1 --- */
 
 static uint64_t hash_set(const uint64_t *set, size_t words)
@@ -83,7 +85,10 @@ static enum mly_status enumerate(struct mly__downsets *d, struct mly_error *err)
     uint64_t *set = mly_alloc_array(d->words, sizeof *set);
     if (!set)
         return mly__problem_no_memory(err);
-    for (uint32_t i = 0; i < d->count && d->count <= d->limit; i++) {
+    enum mly_status status = MLY_OK;
+    for (uint32_t i = 0; !status && i < d->count && d->count <= d->limit; i++) {
+        if (i % SETS == 0)
+            status = mly__plan_go_on(problem->request, err);
         for (uint32_t u = 0; u < problem->unit_count; u++) {
             const uint64_t *from = mly__downset(d, i);
             if (mly__downset_has(from, u) || !mly__downset_is_ready(problem, from, u))
@@ -94,6 +99,8 @@ static enum mly_status enumerate(struct mly__downsets *d, struct mly_error *err)
         }
     }
     mly_free(set);
+    if (status)
+        return status;
     return d->count <= d->limit
                ? MLY_OK
                : mly_error_set(err, MLY_E_LIMIT,

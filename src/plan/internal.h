@@ -21,6 +21,15 @@
 
 #define MLY__COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* MLY_E_CANCELLED when the request's go_on says so: for every loop that may take long. */
+static inline enum mly_status mly__plan_go_on(const struct mly_plan_request *request,
+                                              struct mly_error *err)
+{
+    return !request->go_on || request->go_on(request->user)
+               ? MLY_OK
+               : mly_error_set(err, MLY_E_CANCELLED, "planning was interrupted");
+}
+
 /* --- plan.c --- */
 
 void mly__plan_candidates_free(struct mly_plan_candidate *candidates, uint32_t count);

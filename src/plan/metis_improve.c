@@ -202,8 +202,10 @@ enum mly_status mly__parts_improve(const struct mly__problem *problem, uint32_t 
                           .sum = sum};
     enum mly_status status = begin(&m, err);
     *moves = 0;
-    while (!status && *moves < MOVES_MAX && improve_once(&m))
+    while (!status && *moves < MOVES_MAX && improve_once(&m)) {
         ++*moves;
+        status = mly__plan_go_on(problem->request, err);
+    }
     for (uint32_t p = 0; m.builders && p < part_count; p++)
         mly__part_builder_fini(&m.builders[p]);
     mly_free(m.builders);

@@ -111,7 +111,9 @@ static enum mly_status cut(struct search *s, const struct mly__dag *dag,
     struct mly__metis_report report;
     const uint32_t before = s->found->count;
     uint32_t class_of_part[PARTS_MAX];
-    enum mly_status status = mly__metis_cut(dag, options, s->part, s->order, &report, err);
+    enum mly_status status = mly__plan_go_on(problem->request, err);
+    if (!status)
+        status = mly__metis_cut(dag, options, s->part, s->order, &report, err);
     if (status)
         return status;
     for (uint32_t p = 0; p < options->part_count; p++)

@@ -181,7 +181,9 @@ static enum mly_status try_pair(struct search *s, const uint32_t classes[2], str
     const uint32_t before = s->found->count;
     struct mly__layout_value value;
     bool cut;
-    enum mly_status status = divide(s, classes, even, &value, &cut, err);
+    enum mly_status status = mly__plan_go_on(s->problem->request, err);
+    if (!status)
+        status = divide(s, classes, even, &value, &cut, err);
     if (!status && isfinite(value.bottleneck_ns))
         status = mly__found_parts(s->found, s->problem, s->part, 2, classes, NULL, err);
     if (status)

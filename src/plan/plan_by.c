@@ -452,7 +452,9 @@ static enum mly_status solve(const struct mly_plan_request *request, uint32_t ba
     struct mly__problem *problem = NULL;
     struct mly__found found = {0};
     bool searched = false;
-    enum mly_status status = mly__problem_create(request, batch, MLY__UNITS_FUSED, &problem, err);
+    enum mly_status status = mly__plan_go_on(request, err);
+    if (!status)
+        status = mly__problem_create(request, batch, MLY__UNITS_FUSED, &problem, err);
     if (!status)
         status = may_win(problem, options, &searched, err);
     if (!status && searched)

@@ -24,6 +24,7 @@
 #define VECTORS_MAX 4096u
 #define MIXED_MAX 64u /* vectors: up to so many a stage may mix classes as it likes */
 #define SLACK_DOWNSETS_MAX 2048u
+#define LOOKS 256u     /* at stages, after which it is asked whether to go on */
 #define SPILL_WORK 25u /* what finding room for weights takes, in looks at stages */
 /*
  * Pipelines this much worse than the best known are kept too, where that does not take long: a simpler
@@ -152,6 +153,7 @@ struct search {
     double available_capacity;
     double least_value; /* of these */
     bool spills;        /* some class streams weights that find no room */
+    uint64_t looks;     /* at stages, whatever they took */
 };
 
 static struct step *step_at(const struct search *s, uint32_t downset, uint32_t layer,
@@ -725,6 +727,12 @@ static void find_open(struct search *s, bool sums)
     }
 }
 
+/* Is planning to go on? Asked now and then. */
+static enum mly_status go_on(struct search *s, struct mly_error *err)
+{
+    return s->looks++ % LOOKS ? MLY_OK : mly__plan_go_on(s->problem->request, err);
+}
+
 /* Looks at one stage; false: none that holds it need be looked at. */
 static bool look_at(struct search *s, bool sums, uint32_t small, uint32_t large)
 {
@@ -740,15 +748,20 @@ static bool look_at(struct search *s, bool sums, uint32_t small, uint32_t large)
 }
 
 /* Of a family: every larger set. */
-static void look_at_larger(struct search *s, bool sums, uint32_t small)
+static enum mly_status look_at_larger(struct search *s, bool sums, uint32_t small,
+                                      struct mly_error *err)
 {
-    for (uint32_t large = small + 1; large < s->downsets->count; large++)
-        if ((sums || s->open[large]) && mly__downset_within(s->downsets, small, large))
+    enum mly_status status = MLY_OK;
+    for (uint32_t large = small + 1; !status && large < s->downsets->count; large++) {
+        status = go_on(s, err);
+        if (!status && (sums || s->open[large]) && mly__downset_within(s->downsets, small, large))
             (void)look_at(s, sums, small, large);
+    }
+    return status;
 }
 
 /* Of all downsets: from each that is not too slow to those with one unit more. */
-static void climb(struct search *s, bool sums, uint32_t small)
+static enum mly_status climb(struct search *s, bool sums, uint32_t small, struct mly_error *err)
 {
     const struct mly__downsets *d = s->downsets;
     uint32_t count = 0;
@@ -760,10 +773,14 @@ static void climb(struct search *s, bool sums, uint32_t small)
             if (s->seen[large] == small + 1)
                 continue;
             s->seen[large] = small + 1;
+            enum mly_status status = go_on(s, err);
+            if (status)
+                return status;
             if (look_at(s, sums, small, large))
                 s->stack[count++] = large;
         }
     }
+    return MLY_OK;
 }
 
 static enum mly_status search_all(struct search *s, bool sums, struct mly__found *found,
@@ -778,10 +795,10 @@ static enum mly_status search_all(struct search *s, bool sums, struct mly__found
                                  "%u possible first parts make too many stages: of the first %u, "
                                  "%.3g million were looked at",
                                  s->downsets->count, small, (double)s->work / 1e6);
-        if (s->downsets->covers)
-            climb(s, sums, small);
-        else
-            look_at_larger(s, sums, small);
+        enum mly_status status =
+            s->downsets->covers ? climb(s, sums, small, err) : look_at_larger(s, sums, small, err);
+        if (status)
+            return status;
     }
     return collect(s, sums, found, err);
 }

@@ -9,7 +9,7 @@
  * latencies or energies (`sums`, for the request's objective). What is worse than the bound by more than
  * a little is not looked at. Adds them to found, best first. MLY_E_LIMIT for too many states, or when there
  * are more stages to look at than *work_left (NULL: any number), which falls by those that were;
- * MLY_E_NO_MEMORY. O(downsets^2 * ways of using processors^2), less what the bound excludes.
+ * MLY_E_CANCELLED; MLY_E_NO_MEMORY. O(downsets^2 * ways of using processors^2), less what the bound excludes.
  */
 enum mly_status mly__stages_search(const struct mly__downsets *downsets, bool sums, double bound,
                                    uint64_t *work_left, struct mly__found *found,

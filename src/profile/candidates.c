@@ -73,7 +73,7 @@ static enum mly_status try_planner(struct trial *trial, const struct mly_planner
     if (trial->count == PLANS_MAX)
         return MLY_OK;
     enum mly_status status = mly_plan_make(planner->name, &request, &plan, &trial->reason);
-    if (status == MLY_E_NO_MEMORY)
+    if (status == MLY_E_NO_MEMORY || status == MLY_E_CANCELLED)
         return mly_error_set(err, status, "%s", trial->reason.message);
     if (status != MLY_OK)
         return MLY_OK;

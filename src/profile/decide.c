@@ -18,6 +18,13 @@ static bool relay_progress(const struct mly_profile_progress *progress, void *us
            options->progress(progress->fraction, progress->text, options->user);
 }
 
+/* While planning, which is the last part. */
+static bool relay_planning(void *user)
+{
+    const struct mly_decide_options *options = user;
+    return !options->progress || options->progress(1, "planning", options->user);
+}
+
 static void relay_remark(const char *text, void *user)
 {
     const struct mly_decide_options *options = user;
@@ -224,7 +231,9 @@ enum mly_status mly_decide(mly_model *model, const mly_machine *machine,
                                            .groups = options->groups,
                                            .processors = options->processors,
                                            .rate_per_s = options->rate_per_s,
-                                           .no_replicas = options->no_replicas};
+                                           .no_replicas = options->no_replicas,
+                                           .go_on = relay_planning,
+                                           .user = (void *)(uintptr_t)options};
         status =
             is_profiled(options)
                 ? try_candidates(model, &request, &profile, place != NULL, costs, &plan, err)
