@@ -92,6 +92,7 @@ static const struct {
     {"Unsupported model IR version", MLY_E_UNSUPPORTED},
     {"bad_alloc", MLY_E_NO_MEMORY},
     {"Failed to allocate memory", MLY_E_NO_MEMORY},
+    {"pthread_create failed", MLY_E_NO_MEMORY},
     {"No space left on device", MLY_E_NO_SPACE},
     {"OrtValue shape verification failed", MLY_E_MISMATCH},
 };
@@ -102,6 +103,14 @@ static enum mly_status classify(OrtErrorCode code, const char *message)
         if (strstr(message, by_words[i].words))
             return by_words[i].status;
     return code == ORT_NOT_IMPLEMENTED ? MLY_E_UNSUPPORTED : MLY_E_BACKEND;
+}
+
+/* What the user may look at, where the runtime only says that it got no memory. */
+static const char *advice(const char *message)
+{
+    return classify(ORT_FAIL, message) == MLY_E_NO_MEMORY
+               ? " (no memory: is it limited, by ulimit -v or a control group?)"
+               : "";
 }
 
 /* "/onnxruntime_src/…/graph.cc:46 void f(const T &) " says nothing to a user: the message without it. */
@@ -142,7 +151,7 @@ enum mly_status mly__ort_check(const struct mly__ort *ort, OrtStatus *status, st
         return MLY_OK;
     const char *message = ort->api->GetErrorMessage(status);
     enum mly_status result = mly_error_set(err, classify(ort->api->GetErrorCode(status), message),
-                                           "ONNX Runtime: %s", message);
+                                           "ONNX Runtime: %s%s", message, advice(message));
     ort->api->ReleaseStatus(status);
     if (err) {
         squeeze_spaces(err->message);

@@ -325,10 +325,15 @@ static enum mly_status unknown_planner(const char *name, struct mly_error *err)
 {
     struct mly_buffer names = {.max_bytes = 512};
     enum mly_status status = MLY_OK;
+    /* A layer above has it. */
+    if (strcmp(name, "profiled") == 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "planner profiled measures what it plans: costs alone are not enough");
     for (size_t i = 0; !status && i < PLANNER_COUNT; i++)
         status = mly_buffer_printf(&names, ", %s", planners[i]->name);
-    status = mly_error_set(err, MLY_E_INVALID, "there is no planner '%.60s'; there are auto%s",
-                           name, names.data ? names.data : "");
+    status =
+        mly_error_set(err, MLY_E_INVALID, "there is no planner '%.60s'; there are auto%s, profiled",
+                      name, names.data ? names.data : "");
     mly_buffer_fini(&names);
     return status;
 }

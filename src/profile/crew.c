@@ -2,6 +2,7 @@
 #include "profile/crew.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -291,11 +292,15 @@ static enum mly_status run_members(struct member *members, uint32_t count, struc
     pthread_cond_init(&gate.changed, &monotonic);
     while (status == MLY_OK && started < count) {
         members[started].gate = &gate;
-        if (pthread_create(&threads[started], NULL, run_member, &members[started]) == 0)
+        const int number = pthread_create(&threads[started], NULL, run_member, &members[started]);
+        if (number == 0)
             started++;
         else
-            status = mly_error_set(err, MLY_E_NO_MEMORY, "thread %u of %u could not be started",
-                                   started + 1, count);
+            status =
+                mly_error_set(err, MLY_E_NO_MEMORY,
+                              "thread %u of %u could not be started (%s): memory or the number "
+                              "of threads is limited (ulimit -v, ulimit -u, the control group)",
+                              started + 1, count, strerror(number));
     }
     gate_decide(&gate, started, status == MLY_OK);
     gate_wait_finished(&gate, started, members[0].crew, members[0].stop);

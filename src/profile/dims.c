@@ -204,13 +204,20 @@ enum mly_status profile_dims_text(const struct profile_dims *dims, char *text, s
     return MLY_OK;
 }
 
+bool profile_dims_assumed(const struct profile_dims *dims, char *text, size_t text_bytes)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (size_t i = dims->given_count; i < dims->count; i++)
+        length = append(text, text_bytes, length, i > dims->given_count ? ", " : "",
+                        dims->items[i].name);
+    return length > 0;
+}
+
 bool profile_dims_remark(const struct profile_dims *dims, char *text, size_t text_bytes)
 {
-    char names[512] = "";
-    size_t length = 0;
-    for (size_t i = dims->given_count; i < dims->count; i++)
-        length = append(names, sizeof names, length, i > dims->given_count ? ", " : "",
-                        dims->items[i].name);
+    char names[512];
+    const bool length = profile_dims_assumed(dims, names, sizeof names);
     if (length && dims->rankless)
         snprintf(text, text_bytes,
                  "dimensions that were given no size count as 1 (--dim NAME=N sets one): %s; and "

@@ -77,6 +77,20 @@ static enum mly_status run_cell(struct profiler *p, struct cell *cell, int64_t d
                       duration_ns, p->options->stop, throughput, times, err);
 }
 
+/* Before what the runtime said. */
+static enum mly_status say_no_values(const struct profiler *p, enum mly_status status,
+                                     struct mly_error *err)
+{
+    static const char fails[] = "the model fails for random values, zeros and ones";
+    char names[256];
+    if (profile_dims_assumed(&p->dims, names, sizeof names))
+        return mly_error_prefix(err, status,
+                                "%s, which are all that is measured with; other sizes may do, "
+                                "--dim NAME=N for what is 1 now (%s)",
+                                fails, names);
+    return mly_error_prefix(err, status, "%s, which are all that is measured with", fails);
+}
+
 /* The very first run of all also finds out what kind of values the model can stand. */
 static enum mly_status first_run(struct profiler *p, struct cell *cell, struct samples *times,
                                  struct mly_error *err)
@@ -98,7 +112,7 @@ static enum mly_status first_run(struct profiler *p, struct cell *cell, struct s
                         profile_fill_name(p->fill));
     } else if (profile_fill_may_help(status)) {
         p->fill = FILL_RANDOM;
-        return mly_error_prefix(err, status, "the model fails for random values, zeros and ones");
+        return say_no_values(p, status, err);
     }
     return status;
 }

@@ -508,7 +508,18 @@ static void other_values_are_tried_where_random_ones_fail(void **state)
     bench_open(&bench, tiny_chain(2, 0),
                &(struct counting_orders){
                    .refuses_random = true, .refuses_zeros = true, .refuses_ones = true});
-    expect_error(run(&bench, &err), MLY_E_BACKEND, err, "random values, zeros and ones");
+    expect_error(run(&bench, &err), MLY_E_BACKEND, err,
+                 "random values, zeros and ones, which are all that is measured with: counting");
+    bench_close(&bench);
+
+    const struct mly_dim_binding given = {"W", 7};
+    bench_open(&bench, rig_free_dims_model(),
+               &(struct counting_orders){
+                   .refuses_random = true, .refuses_zeros = true, .refuses_ones = true});
+    bench.options.bindings = &given;
+    bench.options.binding_count = 1;
+    expect_error(run(&bench, &err), MLY_E_BACKEND, err,
+                 "--dim NAME=N for what is 1 now (H): count");
     bench_close(&bench);
 }
 

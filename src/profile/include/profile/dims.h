@@ -36,6 +36,8 @@ int64_t profile_dims_nameless(const struct profile_dims *dims, const char *input
  */
 enum mly_status profile_dims_text(const struct profile_dims *dims, char *text, size_t text_bytes,
                                   struct mly_error *err) MLY_MUST_CHECK;
+/* "W, H": the dimensions that were given no size, into text; false if there are none. */
+bool profile_dims_assumed(const struct profile_dims *dims, char *text, size_t text_bytes);
 /* A sentence on the dimensions that were given no size, into text; false if there are none. */
 bool profile_dims_remark(const struct profile_dims *dims, char *text, size_t text_bytes);
 
