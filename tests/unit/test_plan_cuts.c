@@ -165,6 +165,10 @@ static void ratios_that_are_none_are_refused(void **state)
                  "needs 3 processors");
     expect_error(mly_plan_make("auto:80/20", &w.request, &plan, &err), MLY_E_INVALID, err,
                  "takes no ratio");
+    expect_error(mly_plan_make("exact:3", &w.request, &plan, &err), MLY_E_INVALID, err,
+                 "exact takes no ratio");
+    expect_ok(mly_planner_check("metis:3/2/1", &err), err);
+    expect_ok(mly_planner_check("auto", &err), err);
     expect_error(mly_plan_make("metsi:80/20", &w.request, &plan, &err), MLY_E_INVALID, err,
                  "no planner 'metsi'");
     const double sum_of_two[] = {1, 1};
@@ -269,7 +273,8 @@ static double latency_at(const struct world *w, const mly_plan *plan, double rat
     struct mly_error err;
     struct mly__under_load load;
     struct mly_prediction prediction;
-    expect_ok(mly__plan_under_load(plan, w->model, w->request.costs, &load, &prediction, &err), err);
+    expect_ok(mly__plan_under_load(plan, w->model, w->request.costs, &load, &prediction, &err),
+              err);
     const double ns = mly__under_load_latency_ns(&load, rate_per_s);
     mly__under_load_fini(&load);
     return ns;
@@ -321,6 +326,37 @@ static void a_family_is_near_the_best_of_its_ways_at_every_rate(void **state)
         for (uint32_t i = 0; i < plan->family_count; i++)
             assert_int_equal(plan->family[i].batch, 4);
         mly_plan_destroy(plan);
+        end(&w);
+    }
+}
+
+/* As fast as planning for just that rate, up to the rates given. */
+static void a_family_is_as_good_as_a_plan_for_the_rate(void **state)
+{
+    (void)state;
+    static const double parts[] = {0.02, 0.15, 0.4, 0.65, 0.85, 0.95};
+    for (size_t p = 0; p < 2; p++) {
+        struct world w;
+        struct mly_error err;
+        mly_plan *family = NULL;
+        begin(&w, "squeezenet", pairs[p], MLY_OBJECTIVE_THROUGHPUT, 0);
+        expect_ok(mly_plan_make_family(&w.request, &family, &err), err);
+        const double greatest = family->family[family->family_count - 1].max_rate_per_s;
+        w.request.objective = MLY_OBJECTIVE_LATENCY_AT_RATE;
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            const double rate = w.request.rate_per_s = parts[i] * greatest;
+            const uint32_t index = mly_plan_member_at(family, rate);
+            mly_plan *member = NULL, *plan = make(&w, "auto");
+            expect_ok(mly_plan_take_member(family, index, &member, &err), err);
+            const double ns = latency_at(&w, member, rate);
+            /* What is within the way's slack, and a little for the curves between loads. */
+            if (!(ns <= 1.07 * plan->prediction.loaded_latency_ns))
+                fail_msg("%s at %g: %g ms by the family, %g by a plan", pairs[p], rate, ns / 1e6,
+                         plan->prediction.loaded_latency_ns / 1e6);
+            mly_plan_destroy(member);
+            mly_plan_destroy(plan);
+        }
+        mly_plan_destroy(family);
         end(&w);
     }
 }
@@ -401,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_split_batch_is_the_best_of_all_splits),
         cmocka_unit_test(auto_leaves_splits_of_batches_out),
         cmocka_unit_test(a_family_is_near_the_best_of_its_ways_at_every_rate),
+        cmocka_unit_test(a_family_is_as_good_as_a_plan_for_the_rate),
         cmocka_unit_test(measured_core_groups_make_a_family),
         cmocka_unit_test(members_that_are_none_are_refused),
         cmocka_unit_test(every_failing_allocation_is_reported),
