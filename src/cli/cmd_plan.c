@@ -278,12 +278,49 @@ static enum mly_status list_splits(const struct cli_common *common, const struct
     return status;
 }
 
+/* The figure that the objective ranks by, where samples per second and the batch time are not that. */
+static bool has_own_figure(const mly_plan *plan)
+{
+    return plan->objective == MLY_OBJECTIVE_ENERGY ||
+           plan->objective == MLY_OBJECTIVE_LATENCY_AT_RATE;
+}
+
+/* Columns: the first ones, that figure, samples per second and the batch time, the last ones. */
+static void begin_ranking(struct cli_table *table, const mly_plan *plan, const char *first,
+                          const char *last)
+{
+    char heads[160], own[64] = "";
+    if (plan->objective == MLY_OBJECTIVE_ENERGY)
+        snprintf(own, sizeof own, ">mJ/sample|");
+    else if (plan->objective == MLY_OBJECTIVE_LATENCY_AT_RATE)
+        snprintf(own, sizeof own, ">latency at %.6g/s|", plan->rate_per_s);
+    snprintf(heads, sizeof heads, "%s|%s>samples/s|>batch time|%s", first, own, last);
+    cli_table_init(table, heads);
+}
+
+static void put_figures(struct cli_table *table, const mly_plan *plan,
+                        const struct mly_prediction *prediction)
+{
+    char number[CLI_NUMBER_BYTES];
+    if (plan->objective == MLY_OBJECTIVE_ENERGY && prediction->energy_j > 0)
+        cli_table_cell(table, "%.4g", prediction->energy_j * 1e3);
+    else if (plan->objective == MLY_OBJECTIVE_ENERGY)
+        cli_table_cell(table, "-");
+    else if (has_own_figure(plan))
+        cli_table_cell(table, "%s",
+                       isfinite(prediction->loaded_latency_ns)
+                           ? cli_time(prediction->loaded_latency_ns, number)
+                           : "too slow");
+    cli_table_cell(table, "%s", mly_rate_text(prediction->throughput_per_s, number));
+    cli_table_cell(table, "%s", cli_time(prediction->latency_ns, number));
+}
+
 static void print_candidates(const mly_plan *plan, bool all)
 {
     enum { SHOWN = 4 };
     struct cli_table table;
     char number[CLI_NUMBER_BYTES];
-    cli_table_init(&table, "|candidate|planner|>samples/s|>batch time|>memory|basis");
+    begin_ranking(&table, plan, "|candidate|planner", ">memory|basis");
     for (uint32_t i = 0; i < plan->candidate_count; i++) {
         const struct mly_plan_candidate *candidate = &plan->candidates[i];
         if (!all && i >= SHOWN && !candidate->chosen && !candidate->baseline)
@@ -294,8 +331,7 @@ static void print_candidates(const mly_plan *plan, bool all)
                                              : "");
         cli_table_cell(&table, "%s", candidate->description);
         cli_table_cell(&table, "%s", candidate->planner);
-        cli_table_cell(&table, "%s", mly_rate_text(candidate->prediction.throughput_per_s, number));
-        cli_table_cell(&table, "%s", cli_time(candidate->prediction.latency_ns, number));
+        put_figures(&table, plan, &candidate->prediction);
         cli_table_cell(&table, "%s",
                        candidate->prediction.memory_bytes > 0
                            ? cli_bytes(candidate->prediction.memory_bytes, number)
@@ -319,14 +355,14 @@ static void print_runs(const mly_plan *plan)
     if (!plan->run_count)
         return;
     printf("\n");
-    cli_table_init(&table, "planner|>samples/s|>batch time|>took|result");
+    begin_ranking(&table, plan, "planner", ">took|result");
     for (uint32_t i = 0; i < plan->run_count; i++) {
         const struct mly_plan_run *run = &plan->runs[i];
         cli_table_cell(&table, "%s", run->planner);
-        cli_table_cell(&table, "%s",
-                       run->made ? mly_rate_text(run->prediction.throughput_per_s, number) : "-");
-        cli_table_cell(&table, "%s",
-                       run->made ? cli_time(run->prediction.latency_ns, number) : "-");
+        for (int k = has_own_figure(plan) ? 0 : 1; !run->made && k < 3; k++)
+            cli_table_cell(&table, "-");
+        if (run->made)
+            put_figures(&table, plan, &run->prediction);
         cli_table_cell(&table, "%s", cli_time((double)run->elapsed_ns, number));
         cli_table_cell(&table, "%s", run->reason);
     }
@@ -365,9 +401,12 @@ static int report(const struct cli_common *common, const struct plan_values *giv
     printf("predicted: %s samples/s, %s per batch of %u",
            mly_rate_text(plan->prediction.throughput_per_s, rate),
            cli_time(plan->prediction.latency_ns, number), plan->batch);
-    if (plan->prediction.loaded_latency_ns > 0 && isfinite(plan->prediction.loaded_latency_ns))
+    if (plan->prediction.loaded_latency_ns > 0)
         printf(", %s per sample at %.6g samples/s",
                cli_time(plan->prediction.loaded_latency_ns, number), plan->rate_per_s);
+    if (plan->prediction.loaded_latency_ns > 0 && plan->batch > 1)
+        printf(" (of that %s until its batch is full)",
+               cli_time(1e9 * (plan->batch - 1) / (2 * plan->rate_per_s), number));
     if (plan->prediction.energy_j > 0)
         printf(", %.4g mJ per sample", plan->prediction.energy_j * 1e3);
     printf(" (%s)\n", plan->prediction.modelled   ? "modelled"
@@ -384,6 +423,54 @@ static int report(const struct cli_common *common, const struct plan_values *giv
     return cli_finish_output();
 }
 
+/* A planner's name, and a ratio, that mean something. */
+static enum mly_status check_planner(const struct plan_values *given, struct mly_error *err)
+{
+    double ratio[MLY_PLAN_RATIO_MAX];
+    uint32_t count;
+    enum mly_status status = MLY_OK;
+    if (given->ratio)
+        status = mly_plan_ratio_parse(given->ratio, ratio, &count, err);
+    if (!status && given->planner && strcmp(given->planner, "profiled") != 0)
+        status = mly_planner_check(given->planner, err);
+    return status;
+}
+
+/* Options that would be of no effect beside another. */
+static enum mly_status check_together(const struct plan_values *given, struct mly_error *err)
+{
+    const struct {
+        bool given;
+        const char *name;
+        const char *beside; /* those of no effect beside it */
+    } rows[] = {
+        {given->planner, "--planner", "family all-splits"},
+        {given->ratio, "--ratio", "family all-splits"},
+        {given->no_replicas, "--no-replicas", "family all-splits"},
+        {given->family, "--family", "all-splits"},
+        {given->objective, "--objective", "all-splits"},
+        {given->rate, "--rate", "all-splits"},
+        {given->explain, "--explain", "all-splits"},
+        {given->output, "--output", "all-splits"},
+        {given->dot, "--dot", "all-splits"},
+        {given->budget_ns != 0, "--budget", "all-splits costs"},
+        {given->again, "--again", "all-splits costs"},
+    };
+    const struct {
+        bool given;
+        const char *name;
+    } others[] = {{given->family, "family"},
+                  {given->all_splits, "all-splits"},
+                  {given->costs != NULL, "costs"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t k = 0; k < sizeof others / sizeof *others; k++)
+            if (rows[i].given && others[k].given && strstr(rows[i].beside, others[k].name))
+                return mly_error_set(err, MLY_E_INVALID,
+                                     "%s does nothing beside --%s: leave one of them out",
+                                     rows[i].name, others[k].name);
+    return MLY_OK;
+}
+
 /* What goes together and what does not; *planner is the one with its ratio. */
 static enum mly_status check_usage(const struct plan_values *given, char planner[96],
                                    struct mly_error *err)
@@ -394,6 +481,11 @@ static enum mly_status check_usage(const struct plan_values *given, char planner
     if (given->ratio && given->planner && strcmp(given->planner, "metis") != 0)
         return mly_error_set(err, MLY_E_INVALID, "--ratio is for --planner metis, not %.40s",
                              given->planner);
+    enum mly_status status = check_planner(given, err);
+    if (!status)
+        status = check_together(given, err);
+    if (status)
+        return status;
     if (given->all_splits && !given->batch)
         return mly_error_set(err, MLY_E_INVALID, "--all-splits needs the batch to be split: -b 10");
     if ((given->step && !given->all_splits) || (given->contracted && !given->dot))
@@ -406,12 +498,29 @@ static enum mly_status check_usage(const struct plan_values *given, char planner
     return read_aim(given, &aim, err);
 }
 
+/* A plan for a rate that it cannot take is no answer. */
+static enum mly_status check_rate(const mly_plan *plan, struct mly_error *err)
+{
+    const struct mly_prediction *p = &plan->prediction;
+    char rate[MLY_RATE_TEXT_BYTES];
+    if (plan->objective != MLY_OBJECTIVE_LATENCY_AT_RATE || isfinite(p->loaded_latency_ns))
+        return MLY_OK;
+    char *line = mly_plan_describe(plan);
+    (void)mly_error_set(
+        err, MLY_E_LIMIT, "no plan that was found takes %.6g samples/s: the fastest takes %s (%s)",
+        plan->rate_per_s, mly_rate_text(p->throughput_per_s, rate), line ? line : "");
+    mly_free(line);
+    return MLY_E_LIMIT;
+}
+
 static enum mly_status make(const struct cli_common *common, const struct plan_values *given,
                             const struct cli_box *box, const struct cli_dims *dims,
                             mly_model *model, mly_plan **plan, struct mly_error *err)
 {
     cli_catch_interrupts();
     enum mly_status status = make_plan(common, given, box, dims, model, plan, err);
+    if (status == MLY_OK)
+        status = check_rate(*plan, err);
     if (status == MLY_OK && given->family)
         status = make_family(given, box, dims, model, plan, err);
     if (status == MLY_OK && !not_interrupted(NULL))

@@ -338,6 +338,24 @@ static enum mly_status unknown_planner(const char *name, struct mly_error *err)
     return status;
 }
 
+enum mly_status mly_planner_check(const char *text, struct mly_error *err)
+{
+    double ratio[MLY_PLAN_RATIO_MAX];
+    char name[64];
+    uint32_t count;
+    const char *colon = strchr(text, ':');
+    snprintf(name, sizeof name, "%.*s", colon ? (int)(colon - text) : (int)strlen(text), text);
+    const struct mly_planner *named = mly_planner_find(name);
+    if (!named && strcmp(name, "auto") != 0)
+        return unknown_planner(name, err);
+    if (!colon)
+        return MLY_OK;
+    if (named != &mly__planner_metis)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "planner %s takes no ratio; metis does: metis:80/20", name);
+    return mly_plan_ratio_parse(colon + 1, ratio, &count, err);
+}
+
 /* "metis:80/20" */
 static enum mly_status make_by_ratio(const char *planner, const char *colon,
                                      const struct mly_plan_request *request, mly_plan **out,
@@ -347,7 +365,9 @@ static enum mly_status make_by_ratio(const char *planner, const char *colon,
     double ratio[MLY_PLAN_RATIO_MAX];
     struct mly_plan_request with = *request;
     snprintf(name, sizeof name, "%.*s", (int)(colon - planner), planner);
-    enum mly_status status = mly_plan_ratio_parse(colon + 1, ratio, &with.ratio_count, err);
+    enum mly_status status = mly_planner_check(planner, err);
+    if (!status)
+        status = mly_plan_ratio_parse(colon + 1, ratio, &with.ratio_count, err);
     with.ratio = ratio;
     return status ? status : mly_plan_make(name, &with, out, err);
 }

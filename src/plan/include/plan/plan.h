@@ -304,6 +304,8 @@ enum mly_status mly_plan_take_best(const struct mly_plan_request *request, const
 /* Registry: NULL past the end. */
 const struct mly_planner *mly_planner_at(size_t index);
 const struct mly_planner *mly_planner_find(const char *name);
+/* What mly_plan_make takes as a planner? MLY_E_INVALID for an unknown name, and for a wrong or needless ratio. */
+enum mly_status mly_planner_check(const char *text, struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Runs one planner by name ("metis:80/20" with a ratio), or "auto": all that fit; the best prediction wins, ties inside the
  * measured noise go to the simpler plan (fewer groups, smaller batch, no spinning); all candidates
