@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "backend/prepared.h"
+#include "backend/prepared_store.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include "support/backend_rig.h"
 
 static char *scratch;
@@ -335,6 +337,19 @@ static void limit_is_a_size(void **state)
         assert_true(mly_prepared_limit_bytes() <= UINT64_C(32) << 30);
     }
     unsetenv("MOTLEY_CACHE_LIMIT");
+}
+
+/* Whose limit it is: the user's, or a part of what the disk has. */
+static void what_does_not_fit_is_told_why(void **state)
+{
+    (void)state;
+    expect_ok(mly_dir_create(cache, &err), err);
+    setenv("MOTLEY_CACHE_LIMIT", "700K", 1);
+    expect_error(mly__prepared_make_room(cache, 1 << 20, &err), MLY_E_LIMIT, err,
+                 "takes 1.0 MiB, and all copies together may take 0.7 (MOTLEY_CACHE_LIMIT=700K)");
+    unsetenv("MOTLEY_CACHE_LIMIT");
+    expect_error(mly__prepared_make_room(cache, UINT64_C(1) << 60, &err), MLY_E_LIMIT, err,
+                 "a quarter of what is free on the disk of");
 }
 
 /* --- files that change, and other places --- */
@@ -673,6 +688,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(may_vanish_while_it_is_used, setup),
         cmocka_unit_test_setup(least_recently_used_go_first_but_none_in_use, setup),
         cmocka_unit_test_setup(limit_is_a_size, setup),
+        cmocka_unit_test_setup(what_does_not_fit_is_told_why, setup),
         cmocka_unit_test_setup(follows_a_model_that_is_replaced_but_not_one_that_is_changed, setup),
         cmocka_unit_test_setup(opens_a_model_behind_a_link, setup),
         cmocka_unit_test_setup(quantised_networks_have_a_copy_too, setup),
