@@ -31,6 +31,7 @@
 #define BEGUN_MAX 8u /* of another batch size */
 /* Of sums what is that much more than the best known is looked at, too: others may begin with it. */
 #define SUM_SLACK 1.5
+#define CUT_SLACK 4.0 /* where only several parts count: whatever speaks against cutting */
 /* Bits in a family's sets, beyond which copying them takes longer than it may. */
 #define FAMILY_BITS_MAX (1u << 22)
 
@@ -361,6 +362,12 @@ static uint32_t next_to_try(const struct mly__found *found, const struct ranking
     return MLY_NO_INDEX;
 }
 
+/* What is looked at may be so many times as slow as the best that is known. */
+static double slack(const struct mly__problem *problem, bool sums)
+{
+    return problem->request->must_cut ? CUT_SLACK : sums ? SUM_SLACK : 1;
+}
+
 /* 3. Where the best one leads nowhere, the next ones may. */
 static enum mly_status improve(const struct mly__problem *problem, bool sums,
                                struct mly__found *found, struct mly_error *err)
@@ -375,8 +382,9 @@ static enum mly_status improve(const struct mly__problem *problem, bool sums,
             break;
         const double before = ranking.values[0];
         ranking.tried[at] = true;
-        status = search_near(problem, sums, sums ? SUM_SLACK * before : before, &found->layouts[at],
-                             &next, err);
+        const double from = problem->request->must_cut ? ranking.values[at] : before;
+        status = search_near(problem, sums, slack(problem, sums) * from, &found->layouts[at], &next,
+                             err);
         for (uint32_t i = 0; !status && i < next.count; i++)
             status = mly__found_add(found, problem, &next.layouts[i], err);
         mly__found_fini(&next);
@@ -480,7 +488,7 @@ static enum mly_status search(const struct mly__problem *problem, bool sums,
     if (!status)
         status = begin_with_other(problem, sums, found, &bound, err);
     if (!status)
-        status = search_coarse(problem, sums, sums ? SUM_SLACK * bound : bound, found, err);
+        status = search_coarse(problem, sums, slack(problem, sums) * bound, found, err);
     if (!status)
         status = improve(problem, sums, found, err);
     return !status && alone ? mly__desk_keep_pipelines(problem, sums, found, err) : status;

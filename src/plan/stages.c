@@ -738,6 +738,8 @@ static bool look_at(struct search *s, bool sums, uint32_t small, uint32_t large)
 {
     struct stage stage = {.search = s, .small = small, .large = large};
     s->work++;
+    if (s->problem->request->must_cut && small == 0 && large == s->downsets->count - 1)
+        return true; /* the whole model: no part of a cut */
     if (sums ? !may_add(&stage) : !may_do(&stage))
         return false;
     if (sums)

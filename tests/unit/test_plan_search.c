@@ -584,6 +584,32 @@ static void nodes_without_costs_are_named(void **state)
     plan_world_end(&w);
 }
 
+/* For what is measured whatever estimates say against it. */
+static void where_only_cuts_count_some_are_found(void **state)
+{
+    (void)state;
+    static const enum mly_objective objectives[] = {MLY_OBJECTIVE_THROUGHPUT, MLY_OBJECTIVE_LATENCY,
+                                                    MLY_OBJECTIVE_ENERGY};
+    for (size_t i = 0; i < sizeof objectives / sizeof *objectives; i++) {
+        struct mly_error err;
+        struct plan_world w;
+        mly_plan *plan = NULL;
+        plan_world_zoo(&w, "squeezenet", "p100*2", 4); /* replicas are twice as fast as any cut */
+        w.request.objective = objectives[i];
+        expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
+        assert_int_equal(plan->segment_count, 1);
+        mly_plan_destroy(plan);
+        w.request.must_cut = true;
+        for (uint32_t most = 2; most <= 4; most++) {
+            w.request.segments_max = most;
+            expect_ok(mly_plan_make("pipeline", &w.request, &plan, &err), err);
+            assert_in_range(plan->segment_count, 2, most);
+            mly_plan_destroy(plan);
+        }
+        plan_world_end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -599,6 +625,7 @@ int main(void)
         cmocka_unit_test(every_failing_allocation_is_reported),
         cmocka_unit_test(too_many_ways_to_cut_are_refused_with_their_number),
         cmocka_unit_test(nodes_without_costs_are_named),
+        cmocka_unit_test(where_only_cuts_count_some_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
