@@ -320,7 +320,7 @@ static enum mly_status make_family(const struct mly_plan_request *request, mly_p
                                    const struct curve *curves, mly_plan **out,
                                    struct mly_error *err)
 {
-    struct kept kept[MLY__PLAN_FAMILY_MAX];
+    struct kept kept[MLY__PLAN_FAMILY_MAX] = {{0}};
     mly_plan *family = NULL;
     uint32_t members = walk(curves, count, MLY__FAMILY_SLACK, kept);
     for (double slack = MLY__FAMILY_SLACK; members > MLY__PLAN_FAMILY_MAX;)
@@ -350,8 +350,11 @@ enum mly_status mly__family_of(const struct mly_plan_request *request, mly_plan 
 {
     struct curve *curves = mly_alloc_array((size_t)count + 1, sizeof *curves);
     enum mly_status status = curves ? MLY_OK : no_memory(err);
-    for (uint32_t i = 0; !status && i < count; i++)
-        status = find_curve(request, ways[i], &curves[i], err);
+    for (uint32_t i = 0; !status && i < count; i++) {
+        status = mly__plan_go_on(request, err);
+        if (!status)
+            status = find_curve(request, ways[i], &curves[i], err);
+    }
     if (!status)
         status = make_family(request, ways, descriptions, count, curves, out, err);
     mly_free(curves);
