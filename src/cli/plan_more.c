@@ -69,7 +69,11 @@ enum mly_status cli_plan_draw(const struct cli_common *common, const mly_plan *p
     struct mly_error reason;
     struct mly_shape *shapes = mly_alloc_array((size_t)graph->tensor_count + 1, sizeof *shapes);
     struct mly_stage *stages = mly_alloc_array((size_t)plan->segment_count + 1, sizeof *stages);
-    enum mly_status status = shapes && stages ? MLY_OK : MLY_E_NO_MEMORY;
+    size_t sessions = 1;
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        sessions += plan->segments[i].processor_count;
+    struct mly_plan_time *times = mly_alloc_array(sessions, sizeof *times);
+    enum mly_status status = shapes && stages && times ? MLY_OK : MLY_E_NO_MEMORY;
     if (status != MLY_OK)
         (void)mly_error_set(err, status, "memory is short");
     if (status == MLY_OK)
@@ -79,6 +83,8 @@ enum mly_status cli_plan_draw(const struct cli_common *common, const mly_plan *p
             options.stages = stages;
         else
             cli_remark(common, "the picture has no times: %s", reason.message);
+        if (mly_plan_part_times(plan, model, costs, times, &reason) == MLY_OK)
+            options.times = times;
         status = mly_dot_plan(plan, graph, shapes, &options, &text, err);
     }
     if (status == MLY_OK)
@@ -86,6 +92,7 @@ enum mly_status cli_plan_draw(const struct cli_common *common, const mly_plan *p
     mly_buffer_fini(&text);
     mly_free(shapes);
     mly_free(stages);
+    mly_free(times);
     return status;
 }
 

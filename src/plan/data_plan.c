@@ -88,6 +88,53 @@ enum mly_status mly__plan_evaluate_split(const mly_plan *plan, const mly_model *
     return MLY_OK;
 }
 
+static enum mly_status share_times(const mly_plan *plan, const mly_model *model,
+                                   const mly_cost_table *costs, struct mly_plan_time *times,
+                                   struct mly_error *err)
+{
+    const struct mly_plan_segment *segment = &plan->segments[0];
+    struct mly__problem *problem = NULL;
+    uint32_t *class_of = mly_alloc_array((size_t)plan->processor_count + 1, sizeof *class_of);
+    if (!class_of)
+        return no_memory(err);
+    enum mly_status status = mly__classes_of_plan(plan, model, class_of, &problem, err);
+    for (uint32_t i = 0; !status && i < segment->processor_count; i++) {
+        struct mly__share_cost cost;
+        status = mly__share_cost(&problem->classes[class_of[segment->processors[i]]], model, costs,
+                                 segment->shares[i], &cost, err);
+        if (!status)
+            times[i] = (struct mly_plan_time){.processor = segment->processors[i],
+                                              .batch = segment->shares[i],
+                                              .ns = isfinite(cost.time_ns) ? cost.time_ns : 0,
+                                              .basis = cost.modelled    ? MLY_PLAN_MODELLED
+                                                       : cost.estimated ? MLY_PLAN_ESTIMATED
+                                                                        : MLY_PLAN_MEASURED};
+    }
+    mly__problem_destroy(problem);
+    mly_free(class_of);
+    return status;
+}
+
+enum mly_status mly_plan_part_times(const mly_plan *plan, const mly_model *model,
+                                    const mly_cost_table *costs, struct mly_plan_time *times,
+                                    struct mly_error *err)
+{
+    if (plan->segment_count && plan->segments[0].shares)
+        return share_times(plan, model, costs, times, err);
+    for (uint32_t s = 0, at = 0; s < plan->segment_count; s++) {
+        const struct mly_plan_segment *segment = &plan->segments[s];
+        for (uint32_t i = 0; i < segment->processor_count; i++, at++) {
+            times[at] =
+                (struct mly_plan_time){.processor = segment->processors[i], .batch = plan->batch};
+            for (uint32_t k = 0; k < segment->time_count; k++)
+                if (segment->times[k].processor == segment->processors[i] &&
+                    segment->times[k].batch == plan->batch)
+                    times[at] = segment->times[k];
+        }
+    }
+    return MLY_OK;
+}
+
 /* --- 1, 2: plans --- */
 
 /* A plan of these shares, by processor of the problem; those of 0 are left out. */

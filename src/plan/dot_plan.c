@@ -35,6 +35,7 @@ struct drawing {
     const struct mly_graph *graph;
     const struct mly_shape *shapes;
     const struct mly_stage *stages;
+    const struct mly_plan_time *times; /* by segment and its processors, or NULL */
     bool contracted;
     uint32_t *segment_of;    /* by node */
     uint32_t *last_to;       /* by segment: the tensor last drawn to it */
@@ -117,12 +118,91 @@ static enum mly_status put_processors(struct drawing *d, const struct mly_plan_s
     return status;
 }
 
-/* "\n12.3 ms (modelled), in 0.4 ms, out 0.1 ms" */
-static enum mly_status put_stage(struct drawing *d, const struct mly_stage *stage)
+/* The times of the segment's processors, in its order; NULL: not known. */
+static const struct mly_plan_time *times_of(const struct drawing *d, uint32_t index)
+{
+    const struct mly_plan_segment *segment = &d->plan->segments[index];
+    size_t at = 0;
+    for (uint32_t s = 0; s < index; s++)
+        at += d->plan->segments[s].processor_count;
+    for (uint32_t i = 0; d->times && i < segment->processor_count; i++)
+        if (!(d->times[at + i].ns > 0))
+            return NULL;
+    return d->times && segment->processor_count ? d->times + at : NULL;
+}
+
+/* Are two of them of one kind, and take as long for as much? */
+static bool are_alike(const struct drawing *d, const struct mly_plan_time *a,
+                      const struct mly_plan_time *b)
+{
+    const double more = a->ns > b->ns ? a->ns - b->ns : b->ns - a->ns;
+    return a->batch == b->batch && more <= 1e-9 * a->ns &&
+           !strcmp(d->plan->processors[a->processor].kind, d->plan->processors[b->processor].kind);
+}
+
+/* "\np100:0: 6 samples in 4.53 ms (slowest, modelled)": the first of those that are alike, and how many. */
+static enum mly_status put_part(struct drawing *d, const struct mly_plan_segment *segment,
+                                const struct mly_plan_time *part, uint32_t alike, bool slowest)
+{
+    const struct mly_plan_processor *processor = &d->plan->processors[part->processor];
+    char text[32], count[32] = "", samples[48] = "";
+    if (alike > 1)
+        snprintf(count, sizeof count, " x %u", alike);
+    if (segment->shares)
+        snprintf(samples, sizeof samples, "%u sample%s in ", part->batch,
+                 part->batch == 1 ? "" : "s");
+    time_text(part->ns, text);
+    enum mly_status status = mly_buffer_printf(d->out, "\\n");
+    if (!status)
+        status = mly__dot_text(d->out, alike > 1 ? processor->kind : processor->id);
+    return status ? status
+                  : mly_buffer_printf(d->out, "%s: %s%s (%s%s)", count, samples, text,
+                                      slowest ? "slowest, " : "", mly_plan_basis_name(part->basis));
+}
+
+/* Whole batches go to any of processors of which some take longer than others. */
+static bool is_uneven(const struct drawing *d, uint32_t index)
+{
+    const struct mly_plan_segment *segment = &d->plan->segments[index];
+    const struct mly_plan_time *times = times_of(d, index);
+    for (uint32_t i = 0; times && !segment->shares && i < segment->processor_count; i++)
+        if (!are_alike(d, times, &times[i]))
+            return true;
+    return false;
+}
+
+/* Each kind of the processors, where they are unlike or share a batch; *said: they are. */
+static enum mly_status put_parts(struct drawing *d, uint32_t index, bool *said)
+{
+    const struct mly_plan_segment *segment = &d->plan->segments[index];
+    const struct mly_plan_time *times = times_of(d, index);
+    enum mly_status status = MLY_OK;
+    double most = 0;
+    uint32_t kinds = 0;
+    *said = times && (segment->shares || is_uneven(d, index));
+    for (uint32_t i = 0; times && i < segment->processor_count; i++)
+        most = times[i].ns > most ? times[i].ns : most;
+    for (uint32_t i = 0; *said && !status && i < segment->processor_count; i++) {
+        uint32_t before = 0, alike = 0;
+        for (uint32_t k = 0; k < segment->processor_count; k++) {
+            alike += are_alike(d, &times[i], &times[k]);
+            before += k < i && are_alike(d, &times[i], &times[k]);
+        }
+        const bool slowest = times[i].ns >= most;
+        if (!before && (kinds++ < PROCESSORS_SHOWN || slowest))
+            status = put_part(d, segment, &times[i], alike, slowest);
+    }
+    if (!status && kinds > PROCESSORS_SHOWN)
+        status = mly_buffer_printf(d->out, "\\n… %u kinds in all", kinds);
+    return status;
+}
+
+/* "\n12.3 ms (modelled), in 0.4 ms, out 0.1 ms": of one processor, or of all that are alike. */
+static enum mly_status put_execution(struct drawing *d, const struct mly_stage *stage, bool mean)
 {
     char text[32];
     time_text(stage->execution_ns, text);
-    enum mly_status status = mly_buffer_printf(d->out, "\\n%s %s", text,
+    enum mly_status status = mly_buffer_printf(d->out, "\\n%s%s %s", mean ? "mean " : "", text,
                                                stage->modelled   ? "(modelled)"
                                                : stage->measured ? "(measured)"
                                                                  : "(estimated)");
@@ -136,7 +216,19 @@ static enum mly_status put_stage(struct drawing *d, const struct mly_stage *stag
         time_text(copies[i].ns, text);
         status = mly_buffer_printf(d->out, ", %s %s", copies[i].words, text);
     }
-    if (!status && stage->off_chip_bytes > 0) {
+    return status;
+}
+
+static enum mly_status put_stage(struct drawing *d, uint32_t index)
+{
+    const struct mly_stage *stage = d->stages ? &d->stages[index] : NULL;
+    const bool several = d->plan->segments[index].processor_count > 1;
+    char text[32];
+    bool said;
+    enum mly_status status = put_parts(d, index, &said);
+    if (!status && stage && !said)
+        status = put_execution(d, stage, several && !times_of(d, index));
+    if (!status && stage && stage->off_chip_bytes > 0) {
         bytes_text(stage->off_chip_bytes, text);
         status = mly_buffer_printf(d->out, "\\n%s off chip", text);
     }
@@ -152,8 +244,8 @@ static enum mly_status put_segment_label(struct drawing *d, uint32_t index)
         status = mly_buffer_printf(d->out, " on ");
     if (!status)
         status = put_processors(d, segment);
-    if (!status && d->stages)
-        status = put_stage(d, &d->stages[index]);
+    if (!status)
+        status = put_stage(d, index);
     return status ? status
                   : mly_buffer_printf(d->out, "\\n%u node%s", count, count == 1 ? "" : "s");
 }
@@ -375,11 +467,29 @@ static enum mly_status put_tensor(struct drawing *d, uint32_t tensor)
 
 /* --- the whole picture --- */
 
+/* Of a family's ways one is drawn: "\nway 3 of 8, best up to 120 samples/s". */
+static enum mly_status put_way(struct drawing *d)
+{
+    const mly_plan *plan = d->plan;
+    for (uint32_t i = 0; i < plan->family_count; i++) {
+        const struct mly_plan_member *m = &plan->family[i];
+        if (m->batch == plan->batch && m->segment_count == plan->segment_count &&
+            m->prediction.throughput_per_s == plan->prediction.throughput_per_s &&
+            m->prediction.latency_ns == plan->prediction.latency_ns)
+            return mly_buffer_printf(d->out, "\\ndrawn is way %u of %u, best up to %.4g samples/s",
+                                     i + 1, plan->family_count, m->max_rate_per_s);
+    }
+    return MLY_OK;
+}
+
 static enum mly_status put_title(struct drawing *d)
 {
     const mly_plan *plan = d->plan;
     char *line = mly_plan_describe(plan);
+    bool uneven = false;
     enum mly_status status = line ? MLY_OK : MLY_E_NO_MEMORY;
+    for (uint32_t s = 0; s < plan->segment_count; s++)
+        uneven = uneven || is_uneven(d, s);
     if (!status)
         status = mly_buffer_printf(d->out, "  label=\"");
     if (!status)
@@ -390,12 +500,14 @@ static enum mly_status put_title(struct drawing *d)
         status = mly__dot_text(d->out, line);
     mly_free(line);
     if (!status && plan->prediction.known)
-        status =
-            mly_buffer_printf(d->out, "\\n%.4g samples/s, %.4g ms per batch (%s)",
-                              plan->prediction.throughput_per_s, plan->prediction.latency_ns / 1e6,
-                              plan->prediction.modelled   ? "modelled"
-                              : plan->prediction.measured ? "measured"
-                                                          : "estimated");
+        status = mly_buffer_printf(d->out, "\\n%.4g samples/s, %s%.4g ms per batch (%s)",
+                                   plan->prediction.throughput_per_s, uneven ? "on average " : "",
+                                   plan->prediction.latency_ns / 1e6,
+                                   plan->prediction.modelled   ? "modelled"
+                                   : plan->prediction.measured ? "measured"
+                                                               : "estimated");
+    if (!status)
+        status = put_way(d);
     return status ? status : mly_buffer_printf(d->out, "\";\n");
 }
 
@@ -427,6 +539,7 @@ enum mly_status mly_dot_plan(const mly_plan *plan, const struct mly_graph *graph
         .graph = graph,
         .shapes = shapes,
         .stages = options->stages,
+        .times = options->times,
         .contracted = options->contracted || graph->node_count > MLY__DOT_NODES_MAX,
         .segment_of = mly_alloc_array((size_t)graph->node_count + 1, sizeof(uint32_t)),
         .last_to = mly_alloc_array((size_t)plan->segment_count + 1, sizeof(uint32_t)),

@@ -119,6 +119,27 @@ static void assert_near(double a, double b)
         fail_msg("%.17g is not %.17g", a, b);
 }
 
+/* Every processor's own time: of a split batch the longest is the batch's. */
+static void check_part_times(const struct world *w, const mly_plan *plan)
+{
+    struct mly_plan_time times[NODES * 4];
+    struct mly_error err;
+    uint32_t count = 0;
+    double longest = 0;
+    for (uint32_t i = 0; i < plan->segment_count; i++)
+        count += plan->segments[i].processor_count;
+    assert_true(count <= NODES * 4);
+    expect_ok(mly_plan_part_times(plan, w->model, w->request.costs, times, &err), err);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(times[i].ns > 0 && times[i].processor < plan->processor_count);
+        longest = fmax(longest, times[i].ns);
+    }
+    if (plan->segments[0].shares)
+        assert_near(longest, plan->prediction.latency_ns);
+    else if (count == 1)
+        assert_near(times[0].ns, plan->prediction.latency_ns);
+}
+
 /* 1 */
 static void check_plan(const struct world *w, const mly_plan *plan)
 {
@@ -143,6 +164,7 @@ static void check_plan(const struct world *w, const mly_plan *plan)
     }
     assert_true(modelled == plan->prediction.modelled);
     assert_true(1e9 * plan->batch / slowest >= p.throughput_per_s * (1 - 1e-9));
+    check_part_times(w, plan);
     expect_ok(mly_plan_format(plan, &text, &length, &err), err);
     expect_ok(mly_plan_parse("again", text, length, &again, &err), err);
     expect_ok(mly_plan_check(again, w->model, w->machine, &err), err);

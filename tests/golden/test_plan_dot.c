@@ -127,6 +127,86 @@ static void contracted_a_segment_is_one_node(void **state)
              "}\n");
 }
 
+/* What the picture has of a plan of one segment on three processors with these times of theirs, in ms. */
+static char *label_of(struct fixture *f, const double ms[3], const char *const kinds[3],
+                      const uint32_t *shares)
+{
+    const struct mly_stage stage = {.execution_ns = 5e6, .modelled = true};
+    struct mly_plan_time times[3];
+    struct mly_buffer text = {0};
+    struct mly_error err;
+    mly_plan *plan = tiny_plan(f->model, f->machine, 3, 4);
+    for (uint32_t i = 0; i < 3; i++) {
+        times[i] = (struct mly_plan_time){
+            .processor = i, .batch = shares ? shares[i] : 4, .ns = ms[i] * 1e6, .basis = i ? 2 : 0};
+        snprintf(plan->processors[i].kind, sizeof plan->processors[i].kind, "%s", kinds[i]);
+    }
+    if (shares) {
+        plan->segments[0].shares = mly_alloc_array(3, sizeof(uint32_t));
+        memcpy(plan->segments[0].shares, shares, 3 * sizeof(uint32_t));
+    }
+    plan->prediction = (struct mly_prediction){
+        .known = true, .throughput_per_s = 100, .latency_ns = 5e6, .modelled = true};
+    const struct mly_dot_options options = {.contracted = true, .stages = &stage, .times = times};
+    expect_ok(mly_dot_plan(plan, mly_model_graph(f->model), f->shapes, &options, &text, &err), err);
+    mly_plan_destroy(plan);
+    return text.data;
+}
+
+static void expect_label(struct fixture *f, const double ms[3], const char *const kinds[3],
+                         const uint32_t *shares, const char *wanted)
+{
+    char *text = label_of(f, ms, kinds, shares);
+    if (!strstr(text, wanted))
+        fail_msg("%s is not in %s", wanted, text);
+    mly_free(text);
+}
+
+static void unlike_processors_have_their_own_times(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const cpus[] = {"cpu", "cpu", "cpu"};
+    static const char *const unlike[] = {"p100", "cpu", "cpu"};
+    static const uint32_t shares[] = {2, 1, 1}, uneven_shares[] = {1, 2, 1};
+    static const double alike[] = {5, 5, 5}, slow[] = {3, 9, 9}, split[] = {4.5, 4.65, 2},
+                        unknown[] = {3, 0, 9};
+    expect_label(f, alike, cpus, NULL, "cpu:2\\n5 ms (modelled)\\n4 nodes");
+    expect_label(f, alike, cpus, NULL, "100 samples/s, 5 ms per batch");
+    expect_label(f, slow, unlike, NULL,
+                 "cpu:2\\ncpu:0: 3 ms (measured)\\ncpu x 2: 9 ms (slowest, modelled)\\n4 nodes");
+    expect_label(f, slow, unlike, NULL, "100 samples/s, on average 5 ms per batch");
+    expect_label(f, unknown, unlike, NULL, "cpu:2\\nmean 5 ms (modelled)\\n4 nodes");
+    expect_label(f, split, cpus, uneven_shares,
+                 "cpu:2\\ncpu:0: 1 sample in 4.5 ms (measured)\\ncpu:1: 2 samples in 4.65 ms "
+                 "(slowest, modelled)\\ncpu:2: 1 sample in 2 ms (modelled)\\n4 nodes");
+    expect_label(f, alike, cpus, shares,
+                 "cpu:0: 2 samples in 5 ms (slowest, measured)\\ncpu x 2: 1 sample in 5 ms "
+                 "(slowest, modelled)");
+}
+
+static void of_a_family_it_is_said_which_way_is_drawn(void **state)
+{
+    struct fixture *f = *state;
+    mly_plan *plan;
+    struct mly_buffer text = {0};
+    struct mly_error err;
+    const struct mly_dot_options options = {.contracted = true};
+    expect_ok(mly_plan_dup(f->plan, &plan, &err), err);
+    plan->family = mly_alloc_array(2, sizeof *plan->family);
+    assert_non_null(plan->family);
+    plan->family_count = 2;
+    for (uint32_t i = 0; i < 2; i++)
+        plan->family[i] = (struct mly_plan_member){.max_rate_per_s = 10 + i,
+                                                   .batch = plan->batch,
+                                                   .segment_count = i ? plan->segment_count : 1,
+                                                   .prediction = plan->prediction};
+    expect_ok(mly_dot_plan(plan, mly_model_graph(f->model), f->shapes, &options, &text, &err), err);
+    assert_non_null(strstr(text.data, "drawn is way 2 of 2, best up to 11 samples/s\";"));
+    mly_buffer_fini(&text);
+    plan->family[0].segment_count = plan->family[1].segment_count = 0;
+    mly_plan_destroy(plan);
+}
+
 static void what_is_not_of_the_graph_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -171,6 +251,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_node_lies_in_its_segments_box),
         cmocka_unit_test(contracted_a_segment_is_one_node),
+        cmocka_unit_test(unlike_processors_have_their_own_times),
+        cmocka_unit_test(of_a_family_it_is_said_which_way_is_drawn),
         cmocka_unit_test(what_is_not_of_the_graph_is_refused),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };

@@ -217,6 +217,14 @@ enum mly_status mly_plan_note_times(mly_plan *plan, const mly_model *model,
                                     const mly_cost_table *costs,
                                     struct mly_error *err) MLY_MUST_CHECK;
 const char *mly_plan_basis_name(enum mly_plan_basis basis);
+/*
+ * What each processor of each segment takes for what it computes of a batch (its share, where the batch is
+ * split): times[] (caller's, one for every processor of every segment, in their order). Shares by the rules
+ * of mly_plan_evaluate, whole batches as they are noted; ns is 0 where nothing is. Errors as mly_plan_evaluate.
+ */
+enum mly_status mly_plan_part_times(const mly_plan *plan, const mly_model *model,
+                                    const mly_cost_table *costs, struct mly_plan_time *times,
+                                    struct mly_error *err) MLY_MUST_CHECK;
 
 /*
  * What mly_plan_evaluate saw in each segment: fills stages[plan->segment_count] (caller's). Same
