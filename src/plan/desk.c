@@ -25,11 +25,13 @@ struct kept {
     struct mly__found found;
     uint32_t batch, segments_max, unit_count, class_count;
     enum mly_objective objective;
-    bool no_replicas, sums;
+    bool no_replicas, must_cut, sums;
 };
 
 struct mly__desk {
     struct slot *slots; /* mask + 1; NULL: none yet */
+    struct slot
+        *last; /* that was asked for; classes with one chip ask for the same, one after the other */
     uint32_t mask, count;
     struct kept kept[PIPELINES_MAX];
     uint32_t kept_count;
@@ -73,12 +75,15 @@ static struct slot *slot_of(struct slot *slots, uint32_t mask, const struct mly_
     return &slots[at];
 }
 
-const struct mly__spill *mly__desk_find_spill(const struct mly__desk *desk,
+const struct mly__spill *mly__desk_find_spill(struct mly__desk *desk,
                                               const struct mly__spill_key *key)
 {
     if (!desk || !desk->slots)
         return NULL;
-    const struct slot *slot = slot_of(desk->slots, desk->mask, key);
+    if (desk->last && is_same(&desk->last->key, key))
+        return &desk->last->spill;
+    struct slot *slot = slot_of(desk->slots, desk->mask, key);
+    desk->last = slot->used ? slot : NULL;
     return slot->used ? &slot->spill : NULL;
 }
 
@@ -92,6 +97,7 @@ static bool grow(struct mly__desk *desk)
         if (desk->slots[i].used)
             *slot_of(slots, mask, &desk->slots[i].key) = desk->slots[i];
     mly_free(desk->slots);
+    desk->last = NULL;
     desk->slots = slots;
     desk->mask = mask;
     return true;
@@ -106,6 +112,7 @@ void mly__desk_keep_spill(struct mly__desk *desk, const struct mly__spill_key *k
     struct slot *slot = slot_of(desk->slots, desk->mask, key);
     desk->count += !slot->used;
     *slot = (struct slot){.key = *key, .spill = *spill, .used = true};
+    desk->last = slot;
 }
 
 /* --- 2 --- */
@@ -115,8 +122,8 @@ static bool fits(const struct kept *kept, const struct mly__problem *problem, bo
     const struct mly_plan_request *request = problem->request;
     return kept->sums == sums && kept->objective == request->objective &&
            kept->segments_max == request->segments_max &&
-           kept->no_replicas == request->no_replicas && kept->unit_count == problem->unit_count &&
-           kept->class_count == problem->class_count;
+           kept->no_replicas == request->no_replicas && kept->must_cut == request->must_cut &&
+           kept->unit_count == problem->unit_count && kept->class_count == problem->class_count;
 }
 
 const struct mly__found *mly__desk_find_pipelines(const struct mly__problem *problem, bool sums)
@@ -151,6 +158,7 @@ enum mly_status mly__desk_keep_pipelines(const struct mly__problem *problem, boo
                           .class_count = problem->class_count,
                           .objective = problem->request->objective,
                           .no_replicas = problem->request->no_replicas,
+                          .must_cut = problem->request->must_cut,
                           .sums = sums};
     for (uint32_t i = 0; !status && i < found->count; i++)
         status = mly__found_add(&kept->found, problem, &found->layouts[i], err);

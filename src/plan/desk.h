@@ -8,7 +8,7 @@
 
 #include "problem.h"
 
-#define MLY__SPILL_CLASSES_MAX 6u /* that are one chip on unlike links */
+#define MLY__SPILL_CLASSES_MAX 4u /* that are one chip on unlike links */
 
 enum mly_status mly__desk_create(struct mly__desk **out, struct mly_error *err) MLY_MUST_CHECK;
 void mly__desk_destroy(struct mly__desk *desk);
@@ -28,7 +28,7 @@ struct mly__spill {
     double ns[MLY__SPILL_CLASSES_MAX];
 };
 /* NULL: not known yet. Good until the next one is kept. */
-const struct mly__spill *mly__desk_find_spill(const struct mly__desk *desk,
+const struct mly__spill *mly__desk_find_spill(struct mly__desk *desk,
                                               const struct mly__spill_key *key);
 /* Where memory is short, or there are a great many, it is not kept. */
 void mly__desk_keep_spill(struct mly__desk *desk, const struct mly__spill_key *key,

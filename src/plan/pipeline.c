@@ -27,6 +27,9 @@
 #define NEAR_MAX 160u /* downsets tried near one cut */
 #define ROUNDS_MAX 10
 #define MISSES_MAX 3 /* rounds that find nothing better, one after the other */
+/* The same where the best for another batch size was there to begin with. */
+#define ORDERS_BEGUN 1u
+#define MISSES_BEGUN 1
 #define KEPT_MAX 20u /* layouts */
 #define BEGUN_MAX 8u /* of another batch size */
 /* Of sums what is that much more than the best known is looked at, too: others may begin with it. */
@@ -145,12 +148,13 @@ static void add_prefixes(struct mly__downsets *family, const uint32_t *order, ui
     }
 }
 
-static enum mly_status search_orders(const struct mly__problem *problem, bool sums, double bound,
-                                     struct mly__found *found, struct mly_error *err)
+/* Along as many orders as there is room for, up to `most`. */
+static enum mly_status search_orders(const struct mly__problem *problem, bool sums, uint32_t most,
+                                     double bound, struct mly__found *found, struct mly_error *err)
 {
     struct mly__downsets family;
     uint32_t orders = FAMILY_MAX / problem->unit_count;
-    orders = orders < 1 ? 1 : orders > ORDERS_MAX ? ORDERS_MAX : orders;
+    orders = orders < 1 ? 1 : orders > most ? most : orders;
     enum mly_status status = mly__downsets_begin(&family, problem, FAMILY_MAX, err);
     if (status)
         return status;
@@ -195,16 +199,16 @@ static enum mly_status slice(const struct mly__problem *problem, uint32_t slices
     return status;
 }
 
-static enum mly_status search_coarse(const struct mly__problem *problem, bool sums, double bound,
-                                     struct mly__found *found, struct mly_error *err)
+static enum mly_status search_coarse(const struct mly__problem *problem, bool sums, uint32_t most,
+                                     double bound, struct mly__found *found, struct mly_error *err)
 {
     struct mly__problem *coarse = NULL;
     struct mly__found coarse_found = {0};
     if (problem->unit_count <= COARSE_MAX)
-        return search_orders(problem, sums, bound, found, err);
+        return search_orders(problem, sums, most, bound, found, err);
     enum mly_status status = slice(problem, COARSE_MAX, &coarse, err);
     if (!status)
-        status = search_orders(coarse, sums, bound, &coarse_found, err);
+        status = search_orders(coarse, sums, most, bound, &coarse_found, err);
     if (!status)
         status = mly__found_add_refined(found, &coarse_found, coarse, problem, err);
     mly__found_fini(&coarse_found);
@@ -369,13 +373,13 @@ static double slack(const struct mly__problem *problem, bool sums)
 }
 
 /* 3. Where the best one leads nowhere, the next ones may. */
-static enum mly_status improve(const struct mly__problem *problem, bool sums,
+static enum mly_status improve(const struct mly__problem *problem, bool sums, int misses_max,
                                struct mly__found *found, struct mly_error *err)
 {
     struct ranking ranking = {0};
     enum mly_status status = rank(problem, sums, found, &ranking, err);
     int misses = 0;
-    for (int round = 0; !status && round < ROUNDS_MAX && misses < MISSES_MAX; round++) {
+    for (int round = 0; !status && round < ROUNDS_MAX && misses < misses_max; round++) {
         struct mly__found next = {0};
         const uint32_t at = next_to_try(found, &ranking);
         if (at == MLY_NO_INDEX)
@@ -487,10 +491,12 @@ static enum mly_status search(const struct mly__problem *problem, bool sums,
     status = sums ? whole_sum(problem, &bound, err) : whole_ns(problem, &bound, err);
     if (!status)
         status = begin_with_other(problem, sums, found, &bound, err);
+    const bool begun = alone && found->count > 0;
     if (!status)
-        status = search_coarse(problem, sums, slack(problem, sums) * bound, found, err);
+        status = search_coarse(problem, sums, begun ? ORDERS_BEGUN : ORDERS_MAX,
+                               slack(problem, sums) * bound, found, err);
     if (!status)
-        status = improve(problem, sums, found, err);
+        status = improve(problem, sums, begun ? MISSES_BEGUN : MISSES_MAX, found, err);
     return !status && alone ? mly__desk_keep_pipelines(problem, sums, found, err) : status;
 }
 
