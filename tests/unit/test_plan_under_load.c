@@ -73,13 +73,13 @@ static void estimates_are_near_the_virtual_executor(void **state)
     for (size_t s = 0; s < load_scene_count; s++) {
         const struct load_scene *scene = &load_scenes[s];
         for (uint32_t batch = 1; batch <= 16; batch *= 16) {
-            for (size_t l = 0; l < load_scene_load_count; l++) {
+            for (size_t l = 0; l < load_scene_load_count; l += l < 4 ? 2 : 1) {
                 const double load = load_scene_loads[l];
                 const bool high = load > 0.85;
                 double estimate, simulated;
                 expect_ok(load_scene_estimate(scene, batch, load, &estimate, &err), err);
                 expect_ok(load_scene_simulate(scene, batch, load,
-                                              high && batch == 1 ? 200000 : 30000, &simulated,
+                                              high && batch == 1 ? 100000 : 20000, &simulated,
                                               &err),
                           err);
                 if (!(fabs(estimate / simulated - 1) <=
