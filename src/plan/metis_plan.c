@@ -90,8 +90,9 @@ static void note(struct mly__layout *layout, const struct mly__metis_report *r, 
 {
     char repair[96] = "METIS' parts had no cycle";
     if (r->by_metis.backward_nets)
-        snprintf(repair, sizeof repair, "%u tensors ran backwards and %.1f %% of the time moved",
-                 r->by_metis.backward_nets, r->moved_fraction * 100);
+        snprintf(repair, sizeof repair, "%u tensor%s ran backwards and %.1f %% of the time moved",
+                 r->by_metis.backward_nets, r->by_metis.backward_nets == 1 ? "" : "s",
+                 r->moved_fraction * 100);
     snprintf(layout->note, sizeof layout->note,
              "METIS in %u parts: %s; KiB between parts %.0f by METIS, %.0f repaired, %.0f refined; "
              "fullest part %+.0f %%, %+.0f %%, %+.0f %%",
@@ -100,8 +101,8 @@ static void note(struct mly__layout *layout, const struct mly__metis_report *r, 
              r->refined.imbalance * 100);
     const size_t used = strlen(layout->note);
     if (moves)
-        snprintf(layout->note + used, sizeof layout->note - used, "; %u moves by predicted times",
-                 moves);
+        snprintf(layout->note + used, sizeof layout->note - used, "; %u move%s by predicted times",
+                 moves, moves == 1 ? "" : "s");
 }
 
 static enum mly_status cut(struct search *s, const struct mly__dag *dag,
