@@ -3,11 +3,14 @@
  * processors (every time of a segment here is modelled; planning times are measured on this box).
  *
  *   bench_pipelines [NETWORK…]      without names: all but families and the largest, and a large graph
+ *   bench_pipelines --whole         only what the whole of `motley plan` takes
  *
  * Printed per network and box: units that are never cut; the bottleneck of the best pipeline (exact,
  * "-" where there are too many ways to cut), "=" where it is proved to be the best there is, else by how
  * much it may exceed it; by how much that of `pipeline` exceeds it; by how much the best exceeds the
  * bound of bounds.c; the whole model on all processors for comparison; what one call of each planner took.
+ * Of five networks on several boxes: the processor's time that planning takes (`auto`, all batch sizes, as `motley plan`
+ * does it, with reading and hashing the network), for each objective, and what the plan gives.
  * Of the large graph, random and layered with 5,000 nodes, what `auto` takes in time and memory.
  */
 #include <math.h>
@@ -180,6 +183,90 @@ static void write_large(const char *path)
     mly__zoo_destroy(zoo);
 }
 
+/* --- the whole of `motley plan` --- */
+
+static const char *const whole_networks[] = {"googlenet", "resnet101", "inception-v4", "nfnet-f0",
+                                             "vit-base-16"};
+static const char *const whole_boxes[] = {"p100,gtx1650,xeon-e5-2683v4,jetson-nano",
+                                          "jetson-nano,raspberry-pi-4,edgetpu-usb3,xeon-e5-2683v4",
+                                          "edgetpu-pcie,edgetpu-usb2,edgetpu-usb3,raspberry-pi-4",
+                                          "jetson-nano,raspberry-pi-4,edgetpu-usb3,edgetpu-pcie",
+                                          "p100,gtx1650,edgetpu-pcie,edgetpu-usb3",
+                                          "jetson-nano,raspberry-pi-4*2,edgetpu-usb3",
+                                          "edgetpu-pcie*4"};
+
+/* Seconds that processors have computed for this program. */
+static double used_s(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage))
+        return 0;
+    return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6 +
+           (double)usage.ru_stime.tv_sec + (double)usage.ru_stime.tv_usec / 1e6;
+}
+
+/* One request as the command makes it; prints its time and what the plan is best at. */
+static void plan_whole(const char *path, const mly_machine *machine, const char *box,
+                       enum mly_objective objective)
+{
+    struct mly_processor_list processors = {0};
+    mly_model *model = NULL;
+    mly_plan *plan = NULL;
+    const char *hash;
+    struct mly_error err;
+    const double begin_s = used_s();
+    check(mly_model_load(path, NULL, &model, &err), &err);
+    check(mly_model_hash(model, &hash, &err), &err);
+    check(mly_machine_select(machine, box, &processors, &err), &err);
+    const struct mly_plan_request request = {
+        .model = model, .machine = machine, .processors = &processors, .objective = objective};
+    const enum mly_status status = mly_plan_make("auto", &request, &plan, &err);
+    const double took_s = used_s() - begin_s;
+    if (status == MLY_E_UNSUPPORTED)
+        printf(" %6s %9s", "-", "-");
+    else
+        check(status, &err);
+    if (status == MLY_OK) {
+        const struct mly_prediction *p = &plan->prediction;
+        printf(" %6.2f %9.4g", took_s,
+               objective == MLY_OBJECTIVE_LATENCY  ? p->latency_ns / 1e6
+               : objective == MLY_OBJECTIVE_ENERGY ? p->energy_j * 1e3
+                                                   : p->throughput_per_s);
+    }
+    mly_plan_destroy(plan);
+    mly_processor_list_fini(&processors);
+    mly_model_destroy(model);
+}
+
+static void bench_whole(const mly_machine *machine)
+{
+    printf("planning as a whole, every batch size: seconds of one core, with reading the network; "
+           "what the "
+           "plan gives\n\n%-14s %-56s %6s %9s %6s %9s %6s %9s\n",
+           "network", "processors", "s", "samples/s", "s", "ms", "s", "mJ");
+    for (size_t n = 0; n < MLY__COUNT(whole_networks); n++) {
+        char path[] = "/tmp/motley-bench-pipelines-XXXXXX";
+        struct mly_error err;
+        const int file = mkstemp(path);
+        if (file < 0) {
+            fprintf(stderr, "bench_pipelines: no temporary file\n");
+            exit(1);
+        }
+        close(file);
+        check(mly_zoo_write_hollow(whole_networks[n], path, &err), &err);
+        for (size_t i = 0; i < MLY__COUNT(whole_boxes); i++) {
+            printf("%-14s %-56s", whole_networks[n], whole_boxes[i]);
+            plan_whole(path, machine, whole_boxes[i], MLY_OBJECTIVE_THROUGHPUT);
+            plan_whole(path, machine, whole_boxes[i], MLY_OBJECTIVE_LATENCY);
+            plan_whole(path, machine, whole_boxes[i], MLY_OBJECTIVE_ENERGY);
+            printf("\n");
+            fflush(stdout);
+        }
+        unlink(path);
+    }
+    printf("\n");
+}
+
 static double peak_mib(void)
 {
     struct rusage usage;
@@ -240,6 +327,13 @@ int main(int argument_count, char **arguments)
     mly_free(word);
     printf("Times of segments: modelled. Planning: measured on %s.\n\n",
            mly_machine_info(machine)->cpu_model);
+    const bool whole_only = argument_count == 2 && !strcmp(arguments[1], "--whole");
+    if (argument_count == 1 || whole_only)
+        bench_whole(machine);
+    if (whole_only) {
+        mly_machine_destroy(machine);
+        return 0;
+    }
     if (argument_count == 1)
         bench_large(machine);
     printf(
