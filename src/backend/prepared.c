@@ -281,8 +281,8 @@ static enum mly_status too_large(const char *folder, uint64_t bytes, uint64_t mo
                              wanted_mib, most_mib, text);
     return mly_error_set(
         err, MLY_E_LIMIT,
-        "it takes %.1f MiB, and all copies together may take %.1f, a quarter of what "
-        "is free on the disk of '%s' (make room there, or set MOTLEY_CACHE_LIMIT)",
+        "it takes %.1f MiB, and all copies together may take %.1f, a quarter of what is "
+        "free or theirs on the disk of '%s' (make room there, or set MOTLEY_CACHE_LIMIT)",
         wanted_mib, most_mib, folder);
 }
 

@@ -349,7 +349,7 @@ static void what_does_not_fit_is_told_why(void **state)
                  "takes 1.0 MiB, and all copies together may take 0.7 (MOTLEY_CACHE_LIMIT=700K)");
     unsetenv("MOTLEY_CACHE_LIMIT");
     expect_error(mly__prepared_make_room(cache, UINT64_C(1) << 60, &err), MLY_E_LIMIT, err,
-                 "a quarter of what is free on the disk of");
+                 "a quarter of what is free or theirs on the disk of");
 }
 
 /* --- files that change, and other places --- */
