@@ -261,14 +261,32 @@ static enum mly_status draw(const struct cli_common *common, const struct plan_v
     return status;
 }
 
+/* The times of smaller batches, as planner data has them measured; its plan is not asked for. */
+static enum mly_status measure_curves(const struct cli_common *common,
+                                      const struct plan_values *given, const struct cli_box *box,
+                                      const struct cli_dims *dims, mly_model *model,
+                                      struct mly_error *err)
+{
+    struct plan_values for_data = *given;
+    mly_plan *plan = NULL;
+    if (given->costs)
+        return MLY_OK;
+    for_data.planner = "data";
+    enum mly_status status = make_plan(common, &for_data, box, dims, model, &plan, err);
+    mly_plan_destroy(plan);
+    return status;
+}
+
 static enum mly_status list_splits(const struct cli_common *common, const struct plan_values *given,
                                    const struct cli_box *box, const struct cli_dims *dims,
-                                   const mly_model *model, struct mly_error *err)
+                                   mly_model *model, struct mly_error *err)
 {
     const struct aim aim = {0};
     mly_cost_table *costs = NULL;
-    enum mly_status status = cli_plan_costs(given->costs, model, box->machine, dims->items,
-                                            dims->count, processors_of(box), &costs, err);
+    enum mly_status status = measure_curves(common, given, box, dims, model, err);
+    if (status == MLY_OK)
+        status = cli_plan_costs(given->costs, model, box->machine, dims->items, dims->count,
+                                processors_of(box), &costs, err);
     if (status == MLY_OK) {
         const struct mly_plan_request request = request_of(given, box, model, &aim, costs);
         status =
@@ -453,8 +471,8 @@ static enum mly_status check_together(const struct plan_values *given, struct ml
         {given->explain, "--explain", "all-splits"},
         {given->output, "--output", "all-splits"},
         {given->dot, "--dot", "all-splits"},
-        {given->budget_ns != 0, "--budget", "all-splits costs"},
-        {given->again, "--again", "all-splits costs"},
+        {given->budget_ns != 0, "--budget", "costs"},
+        {given->again, "--again", "costs"},
     };
     const struct {
         bool given;

@@ -163,9 +163,9 @@ static void put_csv(const struct mly_split_head *head, const struct mly_split_ro
     for (uint32_t i = 0; i < head->processor_count; i++)
         printf("%.6g,", row->time_ns[i] / 1e6);
     printf("%.6g,%.6g,%s\n", row->sum_ns / 1e6, row->makespan_ns / 1e6,
-           head->modelled    ? "modelled"
-           : head->estimated ? "estimated"
-                             : "measured");
+           row->modelled    ? "modelled"
+           : row->estimated ? "estimated"
+                            : "measured");
 }
 
 static void begin_json(const struct mly_split_head *head, struct mly_json_writer *writer)
@@ -195,6 +195,8 @@ static void put_json(const struct mly_split_head *head, const struct mly_split_r
     mly_json_end_array(writer);
     mly_json_put_number(writer, "sum_ns", row->sum_ns);
     mly_json_put_number(writer, "makespan_ns", row->makespan_ns);
+    mly_json_put_bool(writer, "modelled", row->modelled);
+    mly_json_put_bool(writer, "estimated", row->estimated);
     mly_json_end_object(writer);
 }
 

@@ -169,14 +169,16 @@ static enum mly_status list_classes(const struct mly_plan_request *request, uint
     return status;
 }
 
-static void fill_between(double *row, uint32_t from, uint32_t to)
+static void fill_between(double *row, bool *guessed, uint32_t from, uint32_t to)
 {
-    for (uint32_t b = from + 1; b < to; b++)
+    for (uint32_t b = from + 1; b < to; b++) {
         row[b] = row[from] + (row[to] - row[from]) * (b - from) / (to - from);
+        guessed[b] = guessed[from] || guessed[to];
+    }
 }
 
 static enum mly_status fill_row(struct mly__curves *c, uint32_t class_index, double *row,
-                                struct mly_error *err)
+                                bool *guessed, struct mly_error *err)
 {
     const struct mly__problem *problem = c->problem;
     const uint32_t batch = problem->batch;
@@ -191,7 +193,8 @@ static enum mly_status fill_row(struct mly__curves *c, uint32_t class_index, dou
         row[b] = cost.time_ns;
         c->modelled = c->modelled || cost.modelled;
         c->estimated = c->estimated || cost.estimated;
-        fill_between(row, from, b);
+        guessed[b] = cost.estimated;
+        fill_between(row, guessed, from, b);
         if (b == batch)
             return MLY_OK;
     }
@@ -215,14 +218,18 @@ enum mly_status mly__curves_init(struct mly__curves *curves, const struct mly_pl
     const size_t width = (size_t)batch + 1;
     curves->times = mly_alloc_array(problem->class_count * width, sizeof *curves->times);
     curves->rows = mly_alloc_array(problem->processor_count, sizeof *curves->rows);
-    if (!curves->times || !curves->rows) {
+    curves->guesses = mly_alloc_array(problem->class_count * width, sizeof *curves->guesses);
+    curves->guessed = mly_alloc_array(problem->processor_count, sizeof *curves->guessed);
+    if (!curves->times || !curves->rows || !curves->guesses || !curves->guessed) {
         status = no_memory(err);
         goto fail;
     }
     for (uint32_t i = 0; !status && i < problem->class_count; i++) {
-        status = fill_row(curves, i, curves->times + i * width, err);
-        for (uint32_t k = 0; k < problem->classes[i].count; k++)
+        status = fill_row(curves, i, curves->times + i * width, curves->guesses + i * width, err);
+        for (uint32_t k = 0; k < problem->classes[i].count; k++) {
             curves->rows[problem->classes[i].processors[k]] = curves->times + i * width;
+            curves->guessed[problem->classes[i].processors[k]] = curves->guesses + i * width;
+        }
     }
     if (status)
         goto fail;
@@ -240,5 +247,7 @@ void mly__curves_fini(struct mly__curves *curves)
     mly__problem_destroy(curves->problem);
     mly_free(curves->times);
     mly_free(curves->rows);
+    mly_free(curves->guesses);
+    mly_free(curves->guessed);
     *curves = (struct mly__curves){0};
 }

@@ -9,6 +9,8 @@ struct mly__curves {
     struct mly__problem *problem; /* processors and classes only; owned */
     double *times;                /* [class * (batch + 1) + samples] */
     const double **rows;          /* by processor, into times */
+    bool *guesses;                /* as times: not measured, but near what was */
+    const bool **guessed;         /* by processor, into guesses */
     struct mly__data_curves data; /* borrows rows */
     bool modelled, estimated;     /* some times are; estimated: between measured batches */
 };

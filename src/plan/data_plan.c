@@ -383,6 +383,7 @@ const struct mly_planner mly__planner_data = {
 
 struct listing {
     struct mly_split_head head;
+    const struct mly__curves *curves;
     mly_split_visit *visit;
     void *user;
 };
@@ -390,10 +391,16 @@ struct listing {
 static enum mly_status pass_on(const struct mly__data_row *row, void *user, struct mly_error *err)
 {
     const struct listing *l = user;
-    const struct mly_split_row shown = {.shares = row->shares,
-                                        .time_ns = row->time_ns,
-                                        .sum_ns = row->sum_ns,
-                                        .makespan_ns = row->makespan_ns};
+    struct mly_split_row shown = {.shares = row->shares,
+                                  .time_ns = row->time_ns,
+                                  .sum_ns = row->sum_ns,
+                                  .makespan_ns = row->makespan_ns};
+    for (uint32_t i = 0; i < l->head.processor_count; i++) {
+        if (!row->shares[i])
+            continue;
+        shown.modelled = shown.modelled || mly__plan_is_modelled(&l->head.processors[i]);
+        shown.estimated = shown.estimated || l->curves->guessed[i][row->shares[i]];
+    }
     return l->visit(&l->head, &shown, l->user, err);
 }
 
@@ -409,6 +416,7 @@ enum mly_status mly_plan_list_splits(const struct mly_plan_request *request, uin
                                        .batch = request->batch,
                                        .modelled = curves.modelled,
                                        .estimated = curves.estimated},
+                              .curves = &curves,
                               .visit = visit,
                               .user = user};
     status = mly__data_list(&curves.data, step, ROWS_MAX, pass_on, &listing, err);

@@ -10,6 +10,8 @@ struct mly_split_row {
     const double *time_ns; /* of each for its share, copies included */
     double sum_ns;         /* one after another */
     double makespan_ns;    /* side by side: the slowest */
+    bool modelled;         /* some time comes from a device file */
+    bool estimated;        /* some time lies between measured batch sizes, or beyond them */
 };
 
 /* What the rows are about; borrowed for the call. */
@@ -17,8 +19,8 @@ struct mly_split_head {
     const struct mly_plan_processor *processors;
     uint32_t processor_count;
     uint32_t batch;
-    bool modelled;  /* some time comes from a device file */
-    bool estimated; /* some lies between measured batch sizes */
+    bool modelled;  /* of some row */
+    bool estimated; /* of some row */
 };
 
 /* Anything but MLY_OK ends the listing and is what it returns. head is the same in every call. */
