@@ -24,11 +24,11 @@ extern const size_t load_scene_count;
 extern const double load_scene_loads[];
 extern const size_t load_scene_load_count;
 
-/* From a full batch to its end, in ms: both may fail for want of memory only. load: of what the plan can take. */
-enum mly_status load_scene_estimate(const struct load_scene *scene, uint32_t batch, double load,
+/* From a full batch to its end, in ms: both may fail for want of memory only. share: of what the plan can take. */
+enum mly_status load_scene_estimate(const struct load_scene *scene, uint32_t batch, double share,
                                     double *ms, struct mly_error *err) MLY_MUST_CHECK;
 /* The same of so many batches on the virtual clock, filled by samples that come at random. */
-enum mly_status load_scene_simulate(const struct load_scene *scene, uint32_t batch, double load,
+enum mly_status load_scene_simulate(const struct load_scene *scene, uint32_t batch, double share,
                                     uint32_t count, double *ms,
                                     struct mly_error *err) MLY_MUST_CHECK;
 
