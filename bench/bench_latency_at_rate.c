@@ -16,7 +16,7 @@
 int main(int argument_count, char **arguments)
 {
     const bool quick = argument_count > 1 && strcmp(arguments[1], "--quick") == 0;
-    const uint32_t count = quick ? 20000 : 1000000;
+    const uint32_t count = quick ? 20000 : 200000;
     struct mly_error err = {0};
     printf(
         "Latency at a rate: the estimate against %u batches on the virtual clock, in %%; modelled\n"

@@ -285,6 +285,7 @@ static void check_family(const struct world *w, const mly_plan *plan, double tol
     struct mly_error err;
     const double greatest = plan->family[plan->family_count - 1].max_rate_per_s;
     mly_plan *members[64] = {NULL};
+    assert_true(plan->family_count > 0 && plan->family_count <= 64);
     expect_ok(mly_plan_check(plan, w->model, w->machine, &err), err);
     for (uint32_t i = 0; i < plan->family_count; i++) {
         assert_true(!i || plan->family[i].max_rate_per_s > plan->family[i - 1].max_rate_per_s);
@@ -292,7 +293,8 @@ static void check_family(const struct world *w, const mly_plan *plan, double tol
         assert_int_equal(members[i]->family_count, 0);
         expect_ok(mly_plan_check(members[i], w->model, w->machine, &err), err);
     }
-    assert_true(greatest == members[plan->family_count - 1]->prediction.throughput_per_s);
+    const mly_plan *last = members[plan->family_count - 1];
+    assert_true(last && greatest == last->prediction.throughput_per_s);
     for (int step = 2; step < 98; step++) {
         const double rate = greatest * step / 100;
         const double ns = latency_at(w, members[mly_plan_member_at(plan, rate)], rate);

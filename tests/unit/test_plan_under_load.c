@@ -21,7 +21,8 @@ static void expect_near(double value, double wanted, double tolerance)
 static void waits_of_processors_alike_are_exact(void **state)
 {
     (void)state;
-    for (double load = 0.05; load < 1; load += 0.05) {
+    for (int step = 1; step < 20; step++) {
+        const double load = step / 20.0;
         const struct mly__batches one = {1, 1 / load}, two = {1, 1 / (2 * load)};
         expect_near(mly__wait_alike_ns(one, 1, 1), load / (2 * (1 - load)), 1e-9);
         /* Two that take in turn: every second batch. */
@@ -54,7 +55,8 @@ static void unlike_processors_are_no_better_than_one_as_fast_as_all(void **state
     (void)state;
     const double ns[] = {1, 2, 4};
     double before = 0;
-    for (double load = 0.05; load < 0.99; load += 0.01) {
+    for (int step = 5; step < 99; step++) {
+        const double load = step / 100.0;
         const double wait = mly__wait_unlike_ns((struct mly__batches){1, 1 / (load * 1.75)}, ns, 3);
         assert_true(wait >= before * 0.97);
         before = wait;
