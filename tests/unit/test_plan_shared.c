@@ -173,6 +173,54 @@ static void streamed_weights_are_remembered_as_they_are(void **state)
     mly_model_destroy(model);
 }
 
+/* --- room on a chip --- */
+
+/* Pieces one by one, each into the tile with most room; false if one finds none. */
+static bool place_slowly(double *room, uint32_t tiles, double piece, uint32_t pieces)
+{
+    for (uint32_t n = 0; n < pieces; n++) {
+        uint32_t most = 0;
+        for (uint32_t t = 1; t < tiles; t++)
+            most = room[t] > room[most] ? t : most;
+        if (room[most] < piece)
+            return false;
+        room[most] -= piece;
+    }
+    return true;
+}
+
+static void room_is_found_where_pieces_find_it_one_by_one(void **state)
+{
+    (void)state;
+    struct mly_random random;
+    mly_random_init(&random, 3);
+    for (int chip = 0; chip < 300; chip++) {
+        struct mly_modelled_tiles tiles = {.count = 16};
+        double room[MLY_DEVICE_TILES_MAX];
+        for (uint32_t t = 0; t < tiles.count; t++)
+            room[t] = tiles.room_bytes[t] = 4096;
+        for (int layer = 0; layer < 40; layer++) {
+            const uint32_t pieces = 1 + (uint32_t)mly_random_below(&random, 40);
+            const double piece = 1 + (double)mly_random_below(&random, 600);
+            double tried[MLY_DEVICE_TILES_MAX], sum = 0, least = 4096, wanted = 0, lowest = 4096;
+            memcpy(tried, room, sizeof tried);
+            const bool fits = place_slowly(tried, tiles.count, piece, pieces);
+            assert_int_equal(mly_modelled_tiles_place(&tiles, piece * pieces, pieces), fits);
+            if (fits)
+                memcpy(room, tried, sizeof room);
+            for (uint32_t t = 0; t < tiles.count; t++) {
+                assert_true(!t || tiles.room_bytes[t] <= tiles.room_bytes[t - 1]);
+                sum += tiles.room_bytes[t];
+                wanted += room[t];
+                least = tiles.room_bytes[t] < least ? tiles.room_bytes[t] : least;
+                lowest = room[t] < lowest ? room[t] : lowest;
+            }
+            assert_true(sum == wanted && least >= 0 && lowest >= 0);
+            memcpy(room, tiles.room_bytes, sizeof room);
+        }
+    }
+}
+
 /* In `auto` a planner may begin with what another found, which never makes its plan worse than alone. */
 static void planners_together_find_what_they_find_alone(void **state)
 {
@@ -201,6 +249,7 @@ int main(void)
         cmocka_unit_test(planning_ends_when_it_is_told_to),
         cmocka_unit_test(so_does_making_a_family),
         cmocka_unit_test(streamed_weights_are_remembered_as_they_are),
+        cmocka_unit_test(room_is_found_where_pieces_find_it_one_by_one),
         cmocka_unit_test(planners_together_find_what_they_find_alone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
