@@ -100,8 +100,9 @@ bool mly__plan_is_modelled(const struct mly_plan_processor *processor);
  */
 struct mly__under_load;
 enum mly_status mly__plan_under_load(const mly_plan *plan, const mly_model *model,
-                               const mly_cost_table *costs, struct mly__under_load *load,
-                               struct mly_prediction *out, struct mly_error *err) MLY_MUST_CHECK;
+                                     const mly_cost_table *costs, struct mly__under_load *load,
+                                     struct mly_prediction *out,
+                                     struct mly_error *err) MLY_MUST_CHECK;
 
 /* --- queueing.c --- */
 

@@ -34,7 +34,8 @@ struct mly__unit {
     const uint32_t *outputs; /* crossings that it makes */
     uint32_t output_count;
     double macs;
-    uint64_t key[2]; /* of its nodes: that of a set of units is the exclusive or of theirs (desk.h) */
+    uint64_t
+        key[2]; /* of its nodes: that of a set of units is the exclusive or of theirs (desk.h) */
 };
 
 /* A tensor that passes between units, or comes from or goes to the host. */
@@ -211,7 +212,7 @@ struct mly__part_builder {
     bool *has;           /* by unit */
     uint32_t *inside;    /* by crossing: how many of its consumers are in the set */
     uint32_t refused;    /* units of the set that the class cannot compute */
-    uint64_t key[2]; /* of its units */
+    uint64_t key[2];     /* of its units */
     double input_bytes, output_bytes;
     struct mly__load sum; /* activation_bytes: the largest of those added since the set was empty */
 };
@@ -229,7 +230,7 @@ void mly__part_builder_cost(const struct mly__part_builder *builder, struct mly_
 /* What a builder knows of its set, for those who keep their own sums. */
 struct mly__parts {
     struct mly__load sum;
-    bool refused; /* a unit of it cannot be computed */
+    bool refused;    /* a unit of it cannot be computed */
     uint64_t key[2]; /* of its units */
     double input_bytes, output_bytes;
     double limit_ns; /* slower sets are of no interest: their time may be infinite; 0: no limit */
@@ -312,7 +313,8 @@ enum mly_status mly__plan_add_baseline(const struct mly_plan_request *request, c
 struct mly__found {
     struct mly__layout layouts[MLY__FOUND_MAX]; /* owned; in any order */
     uint32_t count;
-    char note[320]; /* of the search, whatever wins: what was given up, as a clause; "" for nothing */
+    char note
+        [320]; /* of the search, whatever wins: what was given up, as a clause; "" for nothing */
     /* No pipeline (one segment on each processor) has a shorter bottleneck; 0: not known. */
     double bottleneck_ns;
     /* No row of segments, one after the other, is done sooner; 0: not known. */

@@ -43,7 +43,7 @@ struct mly__problem_private {
         uint32_t count;
         double least_ns_per_byte; /* of streaming any of them that fits on an empty chip */
         double room_bytes;        /* of an empty chip */
-        uint64_t key;             /* of bytes, pieces and nodes: chips that are alike have the same */
+        uint64_t key; /* of bytes, pieces and nodes: chips that are alike have the same */
     } layers[MLY__CLASSES_MAX];
 };
 
