@@ -19,10 +19,9 @@
 
 #include "base/alloc.h"
 #include "problem_private.h"
+#include "vectors.h"
 
 #define STATES_MAX 4000000u /* downsets times vectors of processors */
-#define VECTORS_MAX 4096u
-#define MIXED_MAX 64u /* vectors: up to so many a stage may mix classes as it likes */
 #define SLACK_DOWNSETS_MAX 2048u
 #define LOOKS 256u     /* at stages, after which it is asked whether to go on */
 #define SPILL_WORK 25u /* what finding room for weights takes, in looks at stages */
@@ -32,89 +31,12 @@
  */
 static const double slack = 0.03, no_slack = 1e-9;
 
-/* Vectors of processors used, one digit per class. */
-struct vectors {
-    uint32_t class_count, count;
-    uint32_t radix[MLY__CLASSES_MAX], step[MLY__CLASSES_MAX];
-    uint16_t *digits; /* [vector][class] */
-    uint8_t *mixed;   /* by vector: it has processors of several classes */
-};
-
-static uint32_t digit(const struct vectors *v, uint32_t vector, uint32_t class)
-{
-    return v->digits[(size_t)vector * v->class_count + class];
-}
-
-static bool is_one_processor(const struct vectors *v, uint32_t vector)
-{
-    uint32_t processors = 0;
-    for (uint32_t c = 0; c < v->class_count; c++)
-        processors += digit(v, vector, c);
-    return processors == 1;
-}
-
-/* What one stage may use: anything while that is not too much, else one class, or all there is. */
-static bool may_use(const struct vectors *v, uint32_t vector, bool no_replicas)
-{
-    if (no_replicas)
-        return is_one_processor(v, vector);
-    return v->count <= MIXED_MAX || !v->mixed[vector] || vector + 1 == v->count;
-}
-
-bool mly__stages_may_mix(const struct mly__problem *problem)
-{
-    uint32_t ways = 1;
-    if (problem->request->no_replicas || problem->class_count == 1)
-        return true;
-    for (uint32_t c = 0; c < problem->class_count && ways <= MIXED_MAX; c++)
-        ways *= problem->classes[c].count + 1;
-    return ways <= MIXED_MAX;
-}
-
 double mly__stages_value(const struct mly__problem *problem, bool sums,
                          const struct mly__layout_value *value)
 {
     if (!sums)
         return value->bottleneck_ns;
     return problem->request->objective == MLY_OBJECTIVE_ENERGY ? value->energy_j : value->sum_ns;
-}
-
-/* Do the two together use no more than there are? Their sum is then the vector. */
-static bool fit_together(const struct vectors *v, uint32_t a, uint32_t b)
-{
-    for (uint32_t c = 0; c < v->class_count; c++)
-        if (digit(v, a, c) + digit(v, b, c) >= v->radix[c])
-            return false;
-    return true;
-}
-
-static enum mly_status vectors_init(struct vectors *v, const struct mly__problem *problem,
-                                    bool counted_only, struct mly_error *err)
-{
-    *v = (struct vectors){.class_count = problem->class_count, .count = 1};
-    for (uint32_t c = 0; c < problem->class_count; c++) {
-        const bool counted = !counted_only || problem->classes[c].exclusive;
-        v->radix[c] = counted ? problem->classes[c].count + 1 : 1;
-        v->step[c] = v->count;
-        if (v->radix[c] > VECTORS_MAX / v->count)
-            return mly_error_set(err, MLY_E_LIMIT,
-                                 "%u processors in %u classes can be used in more than %u ways",
-                                 problem->processor_count, problem->class_count, VECTORS_MAX);
-        v->count *= v->radix[c];
-    }
-    v->mixed = mly_alloc_array(v->count, sizeof *v->mixed);
-    v->digits = mly_alloc_array((size_t)v->count * v->class_count, sizeof *v->digits);
-    if (!v->mixed || !v->digits)
-        return mly__problem_no_memory(err);
-    for (uint32_t i = 0; i < v->count; i++) {
-        uint32_t classes = 0;
-        for (uint32_t c = 0; c < v->class_count; c++) {
-            v->digits[(size_t)i * v->class_count + c] = (uint16_t)(i / v->step[c] % v->radix[c]);
-            classes += digit(v, i, c) > 0;
-        }
-        v->mixed[i] = classes > 1;
-    }
-    return MLY_OK;
 }
 
 /* How a state was reached. */
@@ -130,7 +52,7 @@ struct step {
 struct search {
     const struct mly__problem *problem;
     const struct mly__downsets *downsets;
-    struct vectors vectors;
+    struct mly__vectors vectors;
     uint32_t parts_max, layers; /* layers: 1, or parts_max + 1 where the number of parts counts */
     struct step *steps;         /* [downset][layer][vector] */
     struct mly__load *sums;     /* [class][downset] */
@@ -171,8 +93,7 @@ static uint32_t from_layers(const struct search *s)
 static void search_fini(struct search *s)
 {
     mly_free(s->steps);
-    mly_free(s->vectors.mixed);
-    mly_free(s->vectors.digits);
+    mly__vectors_fini(&s->vectors);
     mly_free(s->share);
     mly_free(s->open);
     mly_free(s->open_at);
@@ -248,7 +169,7 @@ static enum mly_status find_shares(struct search *s, struct mly_error *err)
     }
     for (uint32_t v = 0; v < s->vectors.count; v++)
         for (uint32_t c = 0; c < problem->class_count; c++)
-            s->capacity[v] += bounds.weight[c] * digit(&s->vectors, v, c);
+            s->capacity[v] += bounds.weight[c] * mly__vector_digit(&s->vectors, v, c);
     return MLY_OK;
 }
 
@@ -272,7 +193,7 @@ static enum mly_status search_init(struct search *s, const struct mly__downsets 
 {
     const struct mly__problem *problem = downsets->problem;
     *s = (struct search){.problem = problem, .downsets = downsets, .layers = 1};
-    enum mly_status status = vectors_init(&s->vectors, problem, counted_only, err);
+    enum mly_status status = mly__vectors_init(&s->vectors, problem, counted_only, err);
     if (!status)
         status = find_shares(s, err);
     if (status) {
@@ -423,11 +344,11 @@ static bool is_better(const struct step *a, const struct step *b)
 }
 
 /* Rate of a stage by the vector of its processors; 0 where one of them cannot run it. */
-static double rate_of(const struct vectors *v, uint32_t used, const double *periods)
+static double rate_of(const struct mly__vectors *v, uint32_t used, const double *periods)
 {
     double rate = 0;
     for (uint32_t c = 0; c < v->class_count; c++) {
-        const uint32_t count = digit(v, used, c);
+        const uint32_t count = mly__vector_digit(v, used, c);
         if (count && isinf(periods[c]))
             return 0;
         rate += count ? count / periods[c] : 0;
@@ -444,10 +365,10 @@ static bool is_open(const struct search *s, uint32_t downset, uint32_t vector)
 static bool next_step(const struct search *s, const struct stage *stage, uint32_t state,
                       uint32_t used, double period, struct step *step, struct step **to)
 {
-    const struct vectors *v = &s->vectors;
+    const struct mly__vectors *v = &s->vectors;
     const uint32_t layer = state / v->count, before = state % v->count;
     if (layer >= from_layers(s) || before + used >= v->count ||
-        !is_open(s, stage->large, before + used) || !fit_together(v, before, used))
+        !is_open(s, stage->large, before + used) || !mly__vectors_fit(v, before, used))
         return false;
     const struct step *from = step_at(s, stage->small, layer, before);
     *to = step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
@@ -466,11 +387,11 @@ static bool next_step(const struct search *s, const struct stage *stage, uint32_
 static bool try_vectors(struct search *s, const struct stage *stage, const double *periods,
                         bool write)
 {
-    const struct vectors *v = &s->vectors;
+    const struct mly__vectors *v = &s->vectors;
     const double share = s->share[stage->large] - s->share[stage->small];
     struct step step, *to;
     for (uint32_t used = 1; used < v->count; used++) {
-        if (!may_use(v, used, s->problem->request->no_replicas) ||
+        if (!mly__vector_may_use(v, used, s->problem->request->no_replicas) ||
             !is_within(s, share, s->capacity[used]))
             continue;
         const double rate = rate_of(v, used, periods);
@@ -567,17 +488,17 @@ static void find_least(struct search *s)
 static struct step *sum_to(const struct search *s, const struct stage *stage, uint32_t state,
                            uint32_t class)
 {
-    const struct vectors *v = &s->vectors;
+    const struct mly__vectors *v = &s->vectors;
     const uint32_t used = v->radix[class] > 1 ? v->step[class] : 0;
     const uint32_t layer = state / v->count, before = state % v->count;
-    if (layer >= from_layers(s) || before + used >= v->count || !fit_together(v, before, used))
+    if (layer >= from_layers(s) || before + used >= v->count || !mly__vectors_fit(v, before, used))
         return NULL;
     return step_at(s, stage->large, s->layers > 1 ? layer + 1 : 0, before + used);
 }
 
 static void add_sum(struct search *s, const struct stage *stage, uint32_t class, double value)
 {
-    const struct vectors *v = &s->vectors;
+    const struct mly__vectors *v = &s->vectors;
     for (uint32_t i = 0; i < s->reached_count; i++) {
         const uint32_t layer = s->reached[i] / v->count, before = s->reached[i] % v->count;
         const struct step *from = step_at(s, stage->small, layer, before);
@@ -596,7 +517,7 @@ static void add_sum(struct search *s, const struct stage *stage, uint32_t class,
 /* Could any state become better by the stage on the class if that took no longer than it must? */
 static bool may_improve_sum(const struct search *s, const struct stage *stage, uint32_t class)
 {
-    const struct vectors *v = &s->vectors;
+    const struct mly__vectors *v = &s->vectors;
     const double least = least_of_ns(s, class) * least_ns(stage, class);
     const double rest = s->least[s->downsets->count - 1] - s->least[stage->large];
     for (uint32_t i = 0; i < s->reached_count; i++) {
@@ -647,7 +568,8 @@ static enum mly_status trace(const struct search *s, bool sums, uint32_t layer, 
                 !mly__downset_has(mly__downset(s->downsets, step->from), u))
                 layout.part_of_unit[u] = part;
         for (uint32_t c = 0; c < s->problem->class_count; c++)
-            layout.replicas[part][c] = sums ? c == step->used : digit(&s->vectors, step->used, c);
+            layout.replicas[part][c] =
+                sums ? c == step->used : mly__vector_digit(&s->vectors, step->used, c);
         at = step->from;
         layer -= s->layers > 1;
         step = step_at(s, at, layer, step->vector);
@@ -694,7 +616,7 @@ static enum mly_status collect(const struct search *s, bool sums, struct mly__fo
 /* The states of the downset that were reached, and what they leave. */
 static void find_reached(struct search *s, uint32_t downset)
 {
-    const struct vectors *v = &s->vectors;
+    const struct mly__vectors *v = &s->vectors;
     const struct step *states = step_at(s, downset, 0, 0);
     s->reached_count = 0;
     s->least_value = INFINITY;
@@ -706,7 +628,7 @@ static void find_reached(struct search *s, uint32_t downset)
         s->reached[s->reached_count++] = i;
         s->least_value = fmin(s->least_value, states[i].value);
         for (uint32_t c = 0; c < v->class_count; c++) {
-            const uint32_t left = v->radix[c] - 1 - digit(v, i % v->count, c);
+            const uint32_t left = v->radix[c] - 1 - mly__vector_digit(v, i % v->count, c);
             s->available[c] = left > s->available[c] ? left : s->available[c];
         }
     }
