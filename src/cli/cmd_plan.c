@@ -167,7 +167,8 @@ static struct mly_plan_request request_of(const struct plan_values *given,
                                      .go_on = not_interrupted};
 }
 
-static enum mly_status plan_from_file(const struct plan_values *given, const struct cli_box *box,
+static enum mly_status plan_from_file(const struct cli_common *common,
+                                      const struct plan_values *given, const struct cli_box *box,
                                       const struct cli_dims *dims, const mly_model *model,
                                       const struct aim *aim, mly_plan **out, struct mly_error *err)
 {
@@ -175,8 +176,9 @@ static enum mly_status plan_from_file(const struct plan_values *given, const str
     enum mly_status status = mly_cost_table_load(given->costs, &costs, err);
     if (status != MLY_OK)
         return status;
-    const struct mly_plan_request request = request_of(given, box, model, aim, costs);
+    struct mly_plan_request request = request_of(given, box, model, aim, costs);
     const char *hash = NULL;
+    request.costs_of_another = given->topology != NULL;
     status = mly_model_hash(model, &hash, err);
     if (status == MLY_OK && strcmp(hash, mly_cost_table_identity(costs)->model_hash) != 0)
         status = mly_error_set(
@@ -186,6 +188,9 @@ static enum mly_status plan_from_file(const struct plan_values *given, const str
             mly_cost_table_identity(costs)->model_hash, hash);
     if (status == MLY_OK)
         status = check_dims(given->costs, costs, box, dims, model, err);
+    if (status == MLY_OK && request.costs_of_another)
+        cli_remark(common, "what was measured on %s is taken for a box that is not here",
+                   mly_cost_table_identity(costs)->host_description);
     if (status == MLY_OK)
         status = mly_plan_make(given->planner ? given->planner : "auto", &request, out, err);
     mly_cost_table_destroy(costs);
@@ -201,7 +206,7 @@ static enum mly_status make_plan(const struct cli_common *common, const struct p
     if (status != MLY_OK)
         return status;
     if (given->costs)
-        return plan_from_file(given, box, dims, model, &aim, out, err);
+        return plan_from_file(common, given, box, dims, model, &aim, out, err);
     struct cli_measuring measuring;
     struct mly_decide_options options = {.planner = given->planner,
                                          .objective = aim.objective,
@@ -495,7 +500,7 @@ static enum mly_status check_usage(const struct plan_values *given, char planner
 {
     if (given->topology && !given->costs)
         return mly_error_set(err, MLY_E_INVALID,
-                             "--topology needs --costs: a synthetic box cannot be measured");
+                             "--topology needs --costs: a box that is not here cannot be measured");
     if (given->ratio && given->planner && strcmp(given->planner, "metis") != 0)
         return mly_error_set(err, MLY_E_INVALID, "--ratio is for --planner metis, not %.40s",
                              given->planner);

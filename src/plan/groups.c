@@ -84,7 +84,7 @@ static enum mly_status check_request(const struct mly_plan_request *request, str
                              "`motley profile` for this one",
                              identity->model_name, identity->model_hash,
                              mly_model_path(request->model), hash);
-    if (strcmp(identity->host_id, info->host_id))
+    if (!request->costs_of_another && strcmp(identity->host_id, info->host_id))
         return mly_error_set(err, MLY_E_MISMATCH,
                              "the costs were measured on another box (%s, %.12s…) than this one "
                              "(%.12s…): run `motley profile` here",

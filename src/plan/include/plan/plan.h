@@ -259,6 +259,7 @@ struct mly_plan_request {
     const struct mly_processor_list *processors;
     uint32_t segments_max; /* 0: any number */
     bool no_replicas;      /* every segment on one processor; planners of pipelines only */
+    bool costs_of_another; /* they were measured on another box, and are taken for this one */
     bool must_cut;         /* only plans of several segments win; planners of pipelines only */
     /*
      * For metis: shares of the work, in the order of segments and of processors, that sum to 1; NULL:
