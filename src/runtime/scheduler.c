@@ -502,6 +502,7 @@ void mly_scheduler_ran(mly_scheduler *scheduler, const struct mly_schedule_task 
     struct mly__group *g = scheduler->groups[task->group];
     struct mly__processor *p = &scheduler->processors[processor];
     p->failures = 0;
+    scheduler->successes++;
     p->pause_ns = 0;
     g->served += (double)(elapsed_ns - task->cost_ns) / g->weight;
     if (task->move_ns) { /* which may be assumed: a run is never nothing but moving */

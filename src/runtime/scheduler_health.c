@@ -1,10 +1,10 @@
 /*
  * Processors that fail.
  *
- *   1. Three failures without a success in between set a processor aside for a quarter of a second;
- *      twelve, if the tasks may be to blame, because another processor failed each of them, too. One
- *      such makes it suspect: tasks that another one failed go to processors above suspicion, if there
- *      are any.
+ *   1. Three failures without a success in between set a processor aside for a quarter of a second.
+ *      Those for which the task may be to blame, because another processor failed it, too, make it
+ *      suspect: tasks that another one failed go to processors above suspicion, if there are any. Twelve
+ *      of these set it aside, if no task at all succeeded anywhere meanwhile.
  *   2. Then one more failure sets it aside again, for twice as long, up to a minute; one success
  *      clears it.
  *   3. Where all processors that may run a waiting task are set aside, the one whose time comes
@@ -12,7 +12,7 @@
  */
 #include "scheduler_private.h"
 
-enum { SUSPECT = 1, CERTAIN = 4, TOO_MANY = 3 * CERTAIN };
+enum { SUSPECT = 1, CERTAIN = 4, TOO_MANY = 3 * CERTAIN, DOUBTS_MAX = 12 };
 #define FIRST_PAUSE_NS 250000000
 #define LONGEST_PAUSE_NS 60000000000
 
@@ -20,9 +20,16 @@ bool mly_scheduler_failed(mly_scheduler *scheduler, uint32_t processor, bool cer
                           int64_t now_ns)
 {
     struct mly__processor *p = &scheduler->processors[processor];
-    if (p->failures < TOO_MANY)
-        p->failures += certain ? CERTAIN : SUSPECT;
-    if (p->aside || p->failures < TOO_MANY)
+    if (p->doubts_since != scheduler->successes)
+        p->doubts = 0;
+    p->doubts_since = scheduler->successes;
+    if (!certain)
+        p->doubts++;
+    if (certain && p->failures < TOO_MANY)
+        p->failures += CERTAIN;
+    else if (p->failures < CERTAIN)
+        p->failures = SUSPECT;
+    if (p->aside || (p->failures < TOO_MANY && p->doubts < DOUBTS_MAX))
         return false;
     p->pause_ns = p->pause_ns == 0 ? FIRST_PAUSE_NS : p->pause_ns * 2; /* (1), (2) */
     if (p->pause_ns > LONGEST_PAUSE_NS)

@@ -72,9 +72,11 @@ struct mly__group {
 struct mly__processor {
     bool busy;
     bool aside;
-    int64_t released_ns; /* when it last became idle */
-    int64_t ends_ns;     /* expected, while busy; 0: unknown */
-    uint32_t failures;   /* since the last success, by weight; not 0: suspect */
+    int64_t released_ns;   /* when it last became idle */
+    int64_t ends_ns;       /* expected, while busy; 0: unknown */
+    uint32_t failures;     /* since the last success, by weight; not 0: suspect */
+    uint32_t doubts;       /* failures that tasks may be to blame for… */
+    uint64_t doubts_since; /* …since so many successes of all */
     int64_t until_ns, pause_ns;
 };
 
@@ -87,6 +89,7 @@ struct mly_scheduler {
     uint64_t idle_set;
     uint32_t aside;
     uint64_t decisions; /* so many were begun */
+    uint64_t successes; /* runs that went well */
     uint32_t processor_count;
     struct mly__processor *processors;
     int64_t *available_ns; /* [processors]: scratch of one decision */
