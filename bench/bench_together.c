@@ -206,7 +206,8 @@ static double run_engine(mly_engine *engine, const mly_plan *plan, struct bench_
                                                 .duration_ns = duration_ns,
                                                 .in_flight = plan->in_flight};
     check(mly_measure_stream(engine, &options, &result, &err), &err, "running");
-    return result.throughput_per_s;
+    /* By hand nobody waits for the others' last run, either. */
+    return result.steady_per_s > 0 ? result.steady_per_s : result.throughput_per_s;
 }
 
 static void compare(const char *path, const mly_machine *machine, double seconds, int *good)
