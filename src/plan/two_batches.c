@@ -41,32 +41,43 @@ void mly__two_batches_fini(struct mly__two_batches *two)
     *two = (struct mly__two_batches){0};
 }
 
+static uint32_t task_of(const struct mly__two_batches *two, uint32_t batch, uint32_t part)
+{
+    return batch * two->part_count + part;
+}
+
 static void start_over(struct mly__two_batches *two, double after_ns)
 {
     const uint32_t parts = two->part_count;
     for (uint32_t p = 0; p < two->processor_count; p++)
         two->free_ns[p] = 0;
-    for (uint32_t task = 0; task < 2 * parts; task++) {
-        const bool *needs = two->needs + (size_t)parts * (task % parts);
-        two->missing[task] = 0;
+    for (uint32_t part = 0; part < parts; part++) {
+        const bool *needs = two->needs + (size_t)parts * part;
+        uint32_t missing = 0;
         for (uint32_t k = 0; k < parts; k++)
-            two->missing[task] += needs[k];
-        two->ready_ns[task] = task < parts ? 0 : after_ns;
-        two->end_ns[task] = INFINITY;
+            missing += needs[k];
+        for (uint32_t batch = 0; batch < 2; batch++) {
+            const uint32_t task = task_of(two, batch, part);
+            two->missing[task] = missing;
+            two->ready_ns[task] = batch == 0 ? 0 : after_ns;
+            two->end_ns[task] = INFINITY;
+        }
     }
 }
 
-/* The task runs: what needs it may be ready when it ends. */
-static void begin(struct mly__two_batches *two, uint32_t task, uint32_t processor, double now_ns)
+/* The part runs: what needs it may be ready when it ends. */
+static void begin(struct mly__two_batches *two, uint32_t batch, uint32_t part, uint32_t processor,
+                  double now_ns)
 {
-    const uint32_t parts = two->part_count, part = task % parts, first = task - part;
+    const uint32_t parts = two->part_count;
     const double end_ns = now_ns + two->ns[(size_t)part * two->processor_count + processor];
-    two->end_ns[task] = two->free_ns[processor] = end_ns;
+    two->end_ns[task_of(two, batch, part)] = two->free_ns[processor] = end_ns;
     for (uint32_t other = 0; other < parts; other++) {
+        const uint32_t task = task_of(two, batch, other);
         if (!two->needs[(size_t)parts * other + part])
             continue;
-        two->missing[first + other]--;
-        two->ready_ns[first + other] = fmax(two->ready_ns[first + other], end_ns);
+        two->missing[task]--;
+        two->ready_ns[task] = fmax(two->ready_ns[task], end_ns);
     }
 }
 
@@ -75,35 +86,41 @@ static bool waits(const struct mly__two_batches *two, uint32_t task, double now_
     return isinf(two->end_ns[task]) && !two->missing[task] && two->ready_ns[task] <= now_ns;
 }
 
+/* Begins the part where it ends first, if that processor is idle; else it counts there. */
+static bool begin_or_count(struct mly__two_batches *two, uint32_t batch, uint32_t part,
+                           double now_ns)
+{
+    const double *ns = two->ns + (size_t)part * two->processor_count;
+    uint32_t best = 0;
+    double least_ns = INFINITY;
+    for (uint32_t p = 0; p < two->processor_count; p++) {
+        const double end_ns = two->available_ns[p] + ns[p];
+        const bool idle = two->free_ns[p] <= now_ns;
+        if (ns[p] > 0 && (end_ns < least_ns || (end_ns == least_ns && idle))) {
+            least_ns = end_ns;
+            best = p;
+        }
+    }
+    if (isinf(least_ns))
+        return false;
+    if (two->available_ns[best] <= now_ns) {
+        begin(two, batch, part, best, now_ns);
+        return true;
+    }
+    two->available_ns[best] = least_ns;
+    return false;
+}
+
 /* Starts what the scheduler would start now; false: nothing. */
 static bool begin_one(struct mly__two_batches *two, double now_ns)
 {
-    const uint32_t parts = two->part_count;
     for (uint32_t p = 0; p < two->processor_count; p++)
         two->available_ns[p] = fmax(two->free_ns[p], now_ns);
-    for (uint32_t i = 0; i < 2 * parts; i++) {
-        const uint32_t task = i / parts * parts + (parts - 1 - i % parts);
-        const double *ns = two->ns + (size_t)(task % parts) * two->processor_count;
-        uint32_t best = 0;
-        double least_ns = INFINITY;
-        if (!waits(two, task, now_ns))
-            continue;
-        for (uint32_t p = 0; p < two->processor_count; p++) {
-            const double end_ns = two->available_ns[p] + ns[p];
-            const bool idle = two->free_ns[p] <= now_ns;
-            if (ns[p] > 0 && (end_ns < least_ns || (end_ns == least_ns && idle))) {
-                least_ns = end_ns;
-                best = p;
-            }
-        }
-        if (isinf(least_ns))
-            continue;
-        if (two->available_ns[best] <= now_ns) {
-            begin(two, task, best, now_ns);
-            return true;
-        }
-        two->available_ns[best] = least_ns;
-    }
+    for (uint32_t batch = 0; batch < 2; batch++)
+        for (uint32_t part = two->part_count; part-- > 0;)
+            if (waits(two, task_of(two, batch, part), now_ns) &&
+                begin_or_count(two, batch, part, now_ns))
+                return true;
     return false;
 }
 
@@ -129,6 +146,6 @@ void mly__two_batches_run(struct mly__two_batches *two, double after_ns, double 
     for (uint32_t batch = 0; batch < 2; batch++) {
         end_ns[batch] = 0;
         for (uint32_t i = 0; i < two->part_count; i++)
-            end_ns[batch] = fmax(end_ns[batch], two->end_ns[batch * two->part_count + i]);
+            end_ns[batch] = fmax(end_ns[batch], two->end_ns[task_of(two, batch, i)]);
     }
 }
