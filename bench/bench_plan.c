@@ -56,37 +56,6 @@ struct trial {
     double loop_rounds[ROUNDS];
 };
 
-/* A plan for just this configuration: the planner is given a table in which nothing else exists. */
-static enum mly_status plan_of(const struct trial *trial, const struct mly_cost_config *config,
-                               mly_plan **out, struct mly_error *err)
-{
-    struct mly_cost_identity identity;
-    mly_cost_table *costs = NULL;
-    struct mly_cost_entry entry = {.scope = MLY_COST_MODEL,
-                                   .scope_id = "",
-                                   .config = *config,
-                                   .p10_ns = 1e6,
-                                   .median_ns = 1e6,
-                                   .p90_ns = 1e6,
-                                   .throughput_per_s = 1e3,
-                                   .samples = 1};
-    enum mly_status status =
-        mly_profile_identity(trial->model, trial->machine, NULL, &identity, err);
-    if (status == MLY_OK)
-        status = mly_cost_table_create(&identity, &costs, err);
-    if (status == MLY_OK)
-        status = mly_cost_table_put(costs, &entry, err);
-    if (status == MLY_OK) {
-        struct mly_plan_request request = {.model = trial->model,
-                                           .machine = trial->machine,
-                                           .costs = costs,
-                                           .batch = config->batch};
-        status = mly_plan_make("auto", &request, out, err);
-    }
-    mly_cost_table_destroy(costs);
-    return status;
-}
-
 static enum mly_status add(struct trial *trial, const char *label, mly_plan *plan, uint32_t batch,
                            struct mly_error *err)
 {
@@ -131,7 +100,7 @@ static enum mly_status add_by_hand(struct trial *trial, uint32_t batch, struct m
         snprintf(config.processor_kind, sizeof config.processor_kind, "cpu");
         config.batch = batch;
         snprintf(label, sizeof label, "%s, batch %u", by_hand[i].label, batch);
-        enum mly_status status = plan_of(trial, &config, &plan, err);
+        enum mly_status status = bench_plan_of(trial->model, trial->machine, &config, &plan, err);
         if (status != MLY_OK)
             return status;
         if (is_ours(trial, plan)) {

@@ -4,8 +4,8 @@
  *   bench_together [--seconds S] MODEL…
  *
  * By hand: a process for every core, pinned to it, with a session of one thread that runs batches of one
- * in a loop; all processes at once, their rates summed up. motley: one engine with a core group for every core, as
- * many batches in flight as keep all busy. Both stand ready all the time and have their turns in ROUNDS
+ * in a loop; all processes at once, their rates summed up. motley: one engine with a core group for every core, with
+ * as many batches in flight as motley's plan has. Both stand ready all the time and have their turns in ROUNDS
  * rounds, forwards and backwards, S seconds each way in all (default 10). Printed: the median over the rounds of
  * both rates and of their ratios, with the least and the greatest ratio.
  *
@@ -30,7 +30,7 @@
 #include "real_models.h"
 #include "runtime/measure.h"
 
-enum { ROUNDS = 6, CORES_MAX = 256 };
+enum { ROUNDS = 12, CORES_MAX = 256 };
 
 static void check(enum mly_status status, const struct mly_error *err, const char *what)
 {
@@ -164,35 +164,13 @@ static void stop_process(struct process *p)
 /* --- motley --- */
 
 /* The whole model on every core, blocking, one thread each. */
-static mly_plan *plan_of(const mly_model *model, const mly_machine *machine,
-                         const struct mly_processor_list *cores)
+static mly_plan *plan_of(const mly_model *model, const mly_machine *machine, uint32_t cores)
 {
     struct mly_error err;
     mly_plan *plan = NULL;
-    check(mly_plan_create(model, machine, &plan, &err), &err, "planning");
-    plan->processors = mly_alloc_array(cores->count, sizeof *plan->processors);
-    plan->segments = mly_alloc_array(1, sizeof *plan->segments);
-    plan->ladder = mly_alloc_array(1, sizeof *plan->ladder);
-    if (!plan->processors || !plan->segments || !plan->ladder)
-        exit(1);
-    plan->ladder[0] = plan->batch = plan->ladder_count = plan->segment_count = 1;
-    plan->in_flight = 2 * (uint32_t)cores->count;
-    struct mly_plan_segment *whole = plan->segments;
-    whole->name = mly_strdup("whole");
-    whole->processors = mly_alloc_array(cores->count, sizeof *whole->processors);
-    for (uint32_t i = 0; i < cores->count; i++) {
-        struct mly_plan_processor *p = &plan->processors[plan->processor_count++];
-        snprintf(p->id, sizeof p->id, "%s", cores->items[i].id);
-        snprintf(p->kind, sizeof p->kind, "cpu");
-        snprintf(p->backend, sizeof p->backend, "ort");
-        p->pin = true;
-        p->threads = p->cpu_count = 1;
-        p->cpus = mly_alloc(sizeof *p->cpus);
-        if (!p->cpus || !whole->name || !whole->processors)
-            exit(1);
-        p->cpus[0] = cores->items[i].cpus[0];
-        whole->processors[whole->processor_count++] = i;
-    }
+    const struct mly_cost_config config = {
+        .backend = "ort", .processor_kind = "cpu", .groups = cores, .threads = 1, .batch = 1};
+    check(bench_plan_of(model, machine, &config, &plan, &err), &err, "planning");
     return plan;
 }
 
@@ -227,7 +205,7 @@ static void compare(const char *path, const mly_machine *machine, double seconds
     for (uint32_t i = 0; i < count; i++)
         expect_line(&processes[i], line, sizeof line);
     mly_model *model = open_model(path);
-    mly_plan *plan = plan_of(model, machine, &cores);
+    mly_plan *plan = plan_of(model, machine, count);
     check(bench_inputs_make(model, 1, &inputs, &err), &err, path);
     check(mly_engine_create(model, plan, NULL, &engine, &err), &err, path);
     (void)run_engine(engine, plan, &inputs, (int64_t)(slice * 1e9 / 4));
@@ -245,8 +223,8 @@ static void compare(const char *path, const mly_machine *machine, double seconds
         stop_process(&processes[i]);
     const struct mly_summary h = mly_summarise(hand, ROUNDS), o = mly_summarise(ours, ROUNDS),
                              r = mly_summarise(ratios, ROUNDS);
-    printf("%-28s %12.5g %12.5g %9.3f %9.3f %9.3f\n", bench_base_name(path), h.median, o.median,
-           r.median, r.min, r.max);
+    printf("%-28s %9u %12.5g %12.5g %9.3f %9.3f %9.3f\n", bench_base_name(path), plan->in_flight,
+           h.median, o.median, r.median, r.min, r.max);
     fflush(stdout);
     *good += r.median >= 0.97;
     bench_inputs_free(&inputs);
@@ -272,8 +250,8 @@ int main(int argc, char **argv)
     printf("a pinned process per core, all at once, against one engine; measured, %s on %s, %u "
            "cores; %g s each way in %d rounds; samples/s, batch 1\n",
            mly_utc_now(now), info->cpu_model, info->cores, seconds, ROUNDS);
-    printf("%-28s %12s %12s %9s %9s %9s\n", "model", "by hand", "motley", "ratio", "least",
-           "greatest");
+    printf("%-28s %9s %12s %12s %9s %9s %9s\n", "model", "in flight", "by hand", "motley", "ratio",
+           "least", "greatest");
     for (int i = first; i < argc; i++)
         compare(argv[i], machine, seconds, &good);
     printf("at least 0.97 of them by hand: %d of %d models\n", good, argc - first);

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "profile/profile.h"
 #include "tensorio/raw.h"
+
+enum { MOMENT_NS = 200000000 };
 
 const char *bench_base_name(const char *path)
 {
@@ -101,4 +104,58 @@ void bench_loop_close(struct bench_loop *loop)
 {
     crew_close(&loop->crew);
     mly_segment_fini(&loop->whole);
+}
+
+/* The planner is given a table in which nothing else exists. */
+static enum mly_status plan_by(const mly_model *model, const mly_machine *machine,
+                               const struct mly_cost_config *config, double batch_ns,
+                               mly_plan **out, struct mly_error *err)
+{
+    struct mly_cost_identity identity;
+    mly_cost_table *costs = NULL;
+    struct mly_cost_entry entry = {.scope = MLY_COST_MODEL,
+                                   .scope_id = "",
+                                   .config = *config,
+                                   .p10_ns = batch_ns,
+                                   .median_ns = batch_ns,
+                                   .p90_ns = batch_ns,
+                                   .throughput_per_s =
+                                       1e9 * config->batch * config->groups / batch_ns,
+                                   .samples = 1};
+    enum mly_status status = mly_profile_identity(model, machine, NULL, &identity, err);
+    if (status == MLY_OK)
+        status = mly_cost_table_create(&identity, &costs, err);
+    if (status == MLY_OK)
+        status = mly_cost_table_put(costs, &entry, err);
+    if (status == MLY_OK) {
+        struct mly_plan_request request = {
+            .model = model, .machine = machine, .costs = costs, .batch = config->batch};
+        status = mly_plan_make("auto", &request, out, err);
+    }
+    mly_cost_table_destroy(costs);
+    return status;
+}
+
+enum mly_status bench_plan_of(const mly_model *model, const mly_machine *machine,
+                              const struct mly_cost_config *config, mly_plan **out,
+                              struct mly_error *err)
+{
+    struct bench_inputs inputs = {0};
+    struct bench_loop loop = {0};
+    mly_plan *plan = NULL;
+    double per_s = 0;
+    enum mly_status status = plan_by(model, machine, config, 1e9, &plan, err);
+    if (status == MLY_OK)
+        status = bench_inputs_make(model, config->batch, &inputs, err);
+    if (status == MLY_OK)
+        status = bench_loop_open(model, machine, plan, &loop, err);
+    if (status == MLY_OK)
+        status = bench_loop_run(&loop, &inputs, config->batch, MOMENT_NS, &per_s, err);
+    if (status == MLY_OK)
+        status =
+            plan_by(model, machine, config, 1e9 * config->batch * config->groups / per_s, out, err);
+    bench_loop_close(&loop);
+    bench_inputs_free(&inputs);
+    mly_plan_destroy(plan);
+    return status;
 }

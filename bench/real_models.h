@@ -43,4 +43,12 @@ enum mly_status bench_loop_run(struct bench_loop *loop, const struct bench_input
                                struct mly_error *err) MLY_MUST_CHECK;
 void bench_loop_close(struct bench_loop *loop);
 
+/*
+ * What motley would plan if it had nothing but this configuration of the whole model, which is measured for a moment:
+ * how many batches are in flight depends on that. *out is the caller's.
+ */
+enum mly_status bench_plan_of(const mly_model *model, const mly_machine *machine,
+                              const struct mly_cost_config *config, mly_plan **out,
+                              struct mly_error *err) MLY_MUST_CHECK;
+
 #endif

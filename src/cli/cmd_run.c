@@ -456,14 +456,17 @@ static void print_measured(const struct run *run)
 {
     const struct mly_measure_result *measured = &run->measured;
     char a[CLI_NUMBER_BYTES], b[CLI_NUMBER_BYTES], c[CLI_NUMBER_BYTES];
+    const unsigned long long in_flight = run->plan->in_flight;
     printf("%llu samples in %llu batches, %s: %s samples/s", (unsigned long long)measured->samples,
            (unsigned long long)measured->batches, cli_time((double)measured->elapsed_ns, a),
            mly_rate_text(measured->throughput_per_s, b));
     if (mly_plan_throughput_per_s(run->plan) > 0 && measured->batches >= MEANINGFUL_BATCHES)
         printf(" (predicted %s)", mly_rate_text(mly_plan_throughput_per_s(run->plan), b));
-    printf("\nlatency of a batch: p50 %s, p99 %s; of that in execution p50 %s\n",
-           cli_time(measured->latency_ns.median, a), cli_time(measured->latency_ns.p99, b),
-           cli_time(measured->execution_ns.median, c));
+    printf(
+        "\nlatency of a batch with %llu in flight: p50 %s, p99 %s; of that in execution p50 %s\n",
+        measured->batches < in_flight ? (unsigned long long)measured->batches : in_flight,
+        cli_time(measured->latency_ns.median, a), cli_time(measured->latency_ns.p99, b),
+        cli_time(measured->execution_ns.median, c));
     run_times_print(&run->processors, stdout);
     run_processors_print(&run->processors, measured->batches >= MEANINGFUL_BATCHES, stdout);
 }

@@ -16,9 +16,6 @@
 #include "internal.h"
 
 static const char cpu_kind[] = "cpu";
-static const double work_in_flight_ns =
-    500000; /* for one group: some ten times what waking takes */
-enum { IN_FLIGHT_EACH_MAX = 32 };
 
 /* An entry of the table that the machine can run. */
 struct candidate {
@@ -379,19 +376,6 @@ static void add_step(mly_plan *plan, uint32_t batch)
 }
 
 /*
- * One runs, one waits: no processor idles between. Of very short ones more wait, so that whoever
- * submits need not be woken for each.
- */
-static uint32_t batches_in_flight(const struct search *s, const struct mly_cost_config *config)
-{
-    const struct mly_cost_entry *entry =
-        mly_cost_table_find(s->request->costs, MLY_COST_MODEL, "", config);
-    double each = entry && entry->median_ns > 0 ? work_in_flight_ns / entry->median_ns : 0;
-    uint32_t count = each < 2 ? 2 : each > IN_FLIGHT_EACH_MAX ? IN_FLIGHT_EACH_MAX : (uint32_t)each;
-    return count * config->groups;
-}
-
-/*
  * Smaller batches that were measured with the same configuration are warmed too: the last batch is
  * rarely full.
  */
@@ -400,7 +384,7 @@ static enum mly_status set_ladder(const struct search *s, const struct mly_cost_
 {
     const mly_cost_table *costs = s->request->costs;
     plan->batch = config->batch;
-    plan->in_flight = batches_in_flight(s, config);
+    plan->in_flight = 2 * config->groups; /* mly_plan_note_times raises it */
     plan->ladder = mly_alloc_array(MLY__PLAN_LADDER_MAX, sizeof *plan->ladder);
     if (!plan->ladder)
         return no_memory(err);

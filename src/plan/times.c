@@ -5,7 +5,7 @@
  *   1. The whole model on processors that were measured: the entry of just this configuration, as in
  *      mly_plan_evaluate.
  *   2. Anything else: the segment's cost on the processor's class (problem_cost.c).
- *   3. By these times, more batches are in flight where processors of one segment are unlike (window.c).
+ *   3. By these times, more batches are in flight where they are short or processors unlike (window.c).
  */
 #include <math.h>
 #include <string.h>

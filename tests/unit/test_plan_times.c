@@ -81,6 +81,7 @@ static void a_slow_processor_is_waited_for_by_more_batches(void **state)
     tiny_cost(costs, 1, 4, 4, false, 4e6, 0.03);
     tiny_cost(costs, 1, 1, 4, false, 15e6, 0.03);
     plan->in_flight = 1;
+    plan->objective = MLY_OBJECTIVE_LATENCY; /* short ones do not wait in numbers */
     plan->processors[0].threads = 4;
     plan->processors[1].threads = 1;
     expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
@@ -89,6 +90,54 @@ static void a_slow_processor_is_waited_for_by_more_batches(void **state)
     plan->in_flight = 50;                         /* what is more stays */
     expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
     assert_int_equal(plan->in_flight, 50);
+}
+
+static void of_short_batches_more_wait_on_cores(void **state)
+{
+    (void)state;
+    const struct {
+        double ns;
+        enum mly_objective objective;
+        uint32_t in_flight;
+    } rows[] = {
+        {9e6, MLY_OBJECTIVE_THROUGHPUT, 2 * 2},  {4e6, MLY_OBJECTIVE_THROUGHPUT, 2 * 5},
+        {4e6, MLY_OBJECTIVE_ENERGY, 2 * 5},      {4e6, MLY_OBJECTIVE_LATENCY, 2 * 2},
+        {1e4, MLY_OBJECTIVE_THROUGHPUT, 2 * 32}, {4e6, MLY_OBJECTIVE_LATENCY_AT_RATE, 2 * 2},
+        {30e6, MLY_OBJECTIVE_THROUGHPUT, 2 * 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        tiny_cost(costs, 2, 4, 4, false, rows[i].ns, 0.03);
+        plan->in_flight = 1;
+        plan->objective = rows[i].objective;
+        expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
+        assert_int_equal(plan->in_flight, rows[i].in_flight);
+    }
+}
+
+static void a_core_with_several_segments_counts_all_of_them(void **state)
+{
+    (void)state;
+    char label[16];
+    for (uint32_t i = 0; i < NODES; i++) {
+        snprintf(label, sizeof label, "r%u", i);
+        tiny_part_cost(costs, MLY_COST_NODE, label, 1, 4, 4, 0.5e6);
+    }
+    tiny_cut(plan, (const uint32_t[]){3, 6}, 2);
+    plan->segments[1].processors[0] = plan->segments[0].processors[0];
+    plan->in_flight = 1;
+    expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
+    assert_int_equal(plan->in_flight, 6); /* 20 ms of 3 ms; the other core has nothing to do */
+}
+
+static void no_more_wait_on_what_is_no_core(void **state)
+{
+    (void)state;
+    make_modelled(&plan->processors[0]);
+    make_modelled(&plan->processors[1]);
+    plan->in_flight = 1;
+    expect_ok(mly_plan_note_times(plan, model, costs, &err), err);
+    assert_int_equal(plan->segments[0].time_count, 2);
+    assert_int_equal(plan->in_flight, 4);
 }
 
 static void segments_take_what_their_nodes_do_or_what_was_measured(void **state)
@@ -178,6 +227,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_whole_model_takes_what_was_measured),
         TEST(a_slow_processor_is_waited_for_by_more_batches),
+        TEST(of_short_batches_more_wait_on_cores),
+        TEST(a_core_with_several_segments_counts_all_of_them),
+        TEST(no_more_wait_on_what_is_no_core),
         TEST(segments_take_what_their_nodes_do_or_what_was_measured),
         TEST(what_is_modelled_says_so),
         TEST(split_batches_have_none),

@@ -209,8 +209,9 @@ enum mly_status mly_plan_evaluate(const mly_plan *plan, const mly_model *model,
                                   struct mly_error *err) MLY_MUST_CHECK;
 /*
  * Notes in the plan's segments, those of its family too, what they take on their processors for their
- * batch, by the rules of mly_plan_evaluate; what was noted before is forgotten. Raises in_flight where processors of
- * one segment are so unlike that the slow ones would not be given any. Where costs are not known, and where
+ * batch, by the rules of mly_plan_evaluate; what was noted before is forgotten. Raises in_flight where batches are
+ * short on cores and throughput is asked for, and where processors of one segment are so unlike that the slow ones
+ * would not be given any. Where costs are not known, and where
  * batches are split, nothing is noted. MLY_E_NO_MEMORY, and what mly_modelled_create finds wrong with a device.
  */
 enum mly_status mly_plan_note_times(mly_plan *plan, const mly_model *model,
