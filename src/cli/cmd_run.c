@@ -6,6 +6,7 @@
 #include "cost/sizes.h"
 #include "measuring.h"
 #include "plan/plan.h"
+#include "run_compare.h"
 #include "run_energy.h"
 #include "run_inputs.h"
 #include "run_processors.h"
@@ -119,8 +120,9 @@ struct run {
     struct run_verdict verdict;
     struct run_contender contenders[3];
     size_t contender_count;
-    uint64_t count; /* samples */
-    bool from_file; /* the plan was given, not made here */
+    uint32_t rounds; /* of the comparison */
+    uint64_t count;  /* samples */
+    bool from_file;  /* the plan was given, not made here */
     bool interrupted;
 };
 
@@ -310,8 +312,10 @@ static enum mly_status compare_once(struct run *run, struct mly_error *err)
                                               .idle_ns = idle_ns(run->given),
                                               .processors = &run->processors,
                                               .progress = &progress};
-    enum mly_status status = run_compare(&comparison, run->contenders, &run->contender_count, err);
+    enum mly_status status =
+        run_compare(&comparison, run->contenders, &run->contender_count, &run->rounds, err);
     cli_progress_end(&progress);
+    run->interrupted = status == MLY_E_CANCELLED;
     return status;
 }
 
@@ -356,6 +360,7 @@ static void put_contenders(struct mly_json_writer *json, const struct run *run)
         mly_json_end_object(json);
     }
     mly_json_end_array(json);
+    mly_json_put_int(json, "rounds", run->rounds);
 }
 
 /* null: the plan is run in batches that it has no prediction for. */
@@ -434,6 +439,8 @@ static void print_contenders(const struct run *run)
     cli_table_fini(&table);
     puts("(ratio: median over interleaved rounds; latency: of one batch, with one in flight per "
          "core group)");
+    if (run->interrupted)
+        printf("(interrupted: by %u of %u rounds)\n", run->rounds, RUN_COMPARE_ROUNDS);
     run_times_print(&run->processors, stdout);
     run_processors_print(&run->processors, false, stdout);
     if (energy)
@@ -649,7 +656,8 @@ static int run_run(const struct cli_common *common, const void *values, char **o
     status = execute(&run, operands[0], &err);
     if (run.given->labels)
         run_labels_remark(&run.labels, run.given->labels, &run.results, common);
-    if (status == MLY_OK || (run.interrupted && run.measured.batches > 0))
+    if (status == MLY_OK ||
+        (run.interrupted && (run.measured.batches > 0 || run.contender_count > 0)))
         exit_status = common->json ? report_json(&run) : report_text(&run);
     if (status != MLY_OK)
         exit_status = cli_fail(&err);
