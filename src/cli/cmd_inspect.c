@@ -30,7 +30,7 @@ static const struct cli_option inspect_options[] = {
      offsetof(struct inspect_values, dims), 0, 0},
     {"nodes", 'n', CLI_FLAG, NULL, "List every node with its output shape and arithmetic.", NULL,
      offsetof(struct inspect_values, nodes), 0, 0},
-    {"dot", 0, CLI_FILE, "FILE",
+    {"dot", 0, CLI_FILE_OR_STDOUT, "FILE",
      "Write the graph for Graphviz instead (- is standard output): operators by kind, shapes at "
      "the "
      "edges, what is computed as one in boxes.",

@@ -67,7 +67,7 @@ static const struct cli_option plan_options[] = {
      offsetof(struct plan_values, step), 1, 65536},
     {"output", 'o', CLI_FILE, "FILE", "Write the plan there (FILE.plan.json).", NULL,
      offsetof(struct plan_values, output), 0, 0},
-    {"dot", 0, CLI_FILE, "FILE",
+    {"dot", 0, CLI_FILE_OR_STDOUT, "FILE",
      "Draw the plan for Graphviz (- is standard output, and nothing else is printed): segments by "
      "colour, their times, bytes that pass between them.",
      NULL, offsetof(struct plan_values, dot), 0, 0},

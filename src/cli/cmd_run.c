@@ -577,10 +577,6 @@ static enum mly_status check_inputs(const struct run_values *given, struct mly_e
         return mly_error_set(err, MLY_E_INVALID, "--seed is for random inputs; files were given");
     if (given->labels && !given->top)
         return mly_error_set(err, MLY_E_INVALID, "--labels belongs to --top N");
-    if (given->output && strcmp(given->output, "-") == 0)
-        return mly_error_set(err, MLY_E_INVALID,
-                             "--output -: results go to FILE.npy or into a folder, not to standard "
-                             "output (a folder of that name: ./-)");
     return MLY_OK;
 }
 

@@ -6,7 +6,8 @@
 
 static bool takes_file(const struct cli_option *option)
 {
-    return option->kind == CLI_FILE || option->kind == CLI_REPEAT;
+    return option->kind == CLI_FILE || option->kind == CLI_FILE_OR_STDOUT ||
+           option->kind == CLI_REPEAT;
 }
 
 /* The names that a command's operands are chosen from, with spaces between; nothing for file names. */

@@ -200,13 +200,14 @@ static void print_md_values(const struct cli_option *option, FILE *to)
         break;
     case CLI_TEXT:
     case CLI_FILE:
+    case CLI_FILE_OR_STDOUT:
         for (const char *at = option->choices; at && *at;) {
             size_t word = strcspn(at, " ");
             fprintf(to, "%s`%.*s`", at == option->choices ? "" : ", ", (int)word, at);
             at += word + (at[word] == ' ');
         }
         if (!option->choices)
-            fputs(option->kind == CLI_FILE ? "a path" : "text", to);
+            fputs(option->kind == CLI_TEXT ? "text" : "a path", to);
         break;
     case CLI_COUNT:
         fprintf(to, "%" PRIu64 "…%" PRIu64, option->min, option->max);

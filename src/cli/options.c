@@ -139,6 +139,20 @@ static enum mly_status store_seconds(const struct cli_option *option, const char
     return MLY_OK;
 }
 
+static enum mly_status store_path(const struct cli_option *option, const char *value,
+                                  const char **out, struct mly_error *err)
+{
+    if (!*value)
+        return mly_error_set(err, MLY_E_INVALID, "--%s: a path is needed", option->name);
+    if (strcmp(value, "-") == 0)
+        return mly_error_set(err, MLY_E_INVALID,
+                             "--%s -: a path is needed, standard streams are not used here (a file "
+                             "of that name: ./-)",
+                             option->name);
+    *out = value;
+    return MLY_OK;
+}
+
 static enum mly_status store(struct target target, const char *value, struct mly_error *err)
 {
     const struct cli_option *option = target.option;
@@ -151,9 +165,11 @@ static enum mly_status store(struct target target, const char *value, struct mly
         *(bool *)place = true;
         return MLY_OK;
     case CLI_TEXT:
-    case CLI_FILE:
+    case CLI_FILE_OR_STDOUT:
         *(const char **)place = value;
         return MLY_OK;
+    case CLI_FILE:
+        return store_path(option, value, place, err);
     case CLI_COUNT:
         return store_count(option, value, place, err);
     case CLI_SECONDS:

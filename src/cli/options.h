@@ -12,12 +12,13 @@
 
 /* What a value is, and the C type at the option's offset. */
 enum cli_kind {
-    CLI_FLAG,    /* bool */
-    CLI_TEXT,    /* const char *, borrowed from argv */
-    CLI_FILE,    /* the same; completed as a file name */
-    CLI_COUNT,   /* uint64_t within [min, max] */
-    CLI_SECONDS, /* int64_t nanoseconds; the user writes seconds such as 0.5 */
-    CLI_REPEAT   /* struct cli_texts: may be given several times */
+    CLI_FLAG,           /* bool */
+    CLI_TEXT,           /* const char *, borrowed from argv */
+    CLI_FILE,           /* the same; a path: completed as one, never "-" */
+    CLI_FILE_OR_STDOUT, /* the same, where "-" is standard output */
+    CLI_COUNT,          /* uint64_t within [min, max] */
+    CLI_SECONDS,        /* int64_t nanoseconds; the user writes seconds such as 0.5 */
+    CLI_REPEAT          /* struct cli_texts: may be given several times */
 };
 
 #define CLI_REPEAT_MAX 64
