@@ -6,6 +6,7 @@
  * Jorgitou98/EdgeTPU-QuantRL-Evaluation, MIT), Edge TPUs on PCIe; coral.ai's benchmarks, Edge TPU on USB 3 of a desktop and
  * on PCIe of the Dev Board. A few rows are copied here; all are read where the shared data is.
  */
+#include "support/hollow.h"
 #include "unit/test_model_wire.h"
 
 #include <math.h>
@@ -13,7 +14,6 @@
 
 #include "cost/modelled.h"
 #include "device/modelled.h"
-#include "model/zoo.h"
 
 #define MIB 1048576.0
 
@@ -40,20 +40,16 @@ static int teardown(void **state)
 static struct mly_modelled_cost cost_of(const char *device, const char *network)
 {
     struct mly_error err = {0};
-    const char *path = scratch_path(folder, "network.onnx");
-    mly_model *model = NULL;
+    mly_model *model = hollow_network(network);
     mly_modelled *modelled = NULL;
     struct mly_modelled_cost cost;
     assert_non_null(mly_device_model_find(device));
-    expect_ok(mly_zoo_write_hollow(network, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
     expect_ok(
         mly_modelled_create(mly_device_model_find(device), model, 1, NULL, 0, &modelled, &err),
         err);
     expect_ok(mly_modelled_segment(modelled, NULL, 0, &cost, &err), err);
     mly_modelled_destroy(modelled);
     mly_model_destroy(model);
-    assert_int_equal(unlink(path), 0);
     return cost;
 }
 
@@ -391,12 +387,9 @@ static void compare_split(const struct split *split, const struct split_row *row
 {
     struct mly_error err = {0};
     char network[64];
-    const char *path = scratch_path(folder, "network.onnx");
-    mly_model *model = NULL;
     mly_modelled *modelled = NULL;
     snprintf(network, sizeof network, "%s-%d", split->network, row->number);
-    expect_ok(mly_zoo_write_hollow(network, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
+    mly_model *model = hollow_network(network);
     expect_ok(mly_modelled_create(mly_device_model_find("edgetpu-pcie"), model, 1, NULL, 0,
                                   &modelled, &err),
               err);

@@ -6,6 +6,7 @@
  * Villarrubia et al. 2023, raw data (i9-9900K, TFLite in 8 bits); coral.ai's benchmarks (one Cortex-A53 core, TFLite in 8
  * bits); Beaumont et al. 2024 (P100 beside 2 x 16 cores of E5-2683 v4: shapes, no numbers).
  */
+#include "support/hollow.h"
 #include "unit/test_model_wire.h"
 
 #include <math.h>
@@ -13,23 +14,18 @@
 
 #include "cost/modelled.h"
 #include "device/modelled.h"
-#include "model/zoo.h"
-
-static char *folder;
 
 static int setup(void **state)
 {
     (void)state;
     if (access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1);
-    folder = scratch_create();
     return unsetenv("MOTLEY_DEVICES");
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    scratch_remove(folder);
     return 0;
 }
 
@@ -45,17 +41,13 @@ static struct mly_modelled_cost cost_on(const struct mly_device_model *on, const
                                         uint32_t batch)
 {
     struct mly_error err = {0};
-    const char *path = scratch_path(folder, "network.onnx");
-    mly_model *model = NULL;
+    mly_model *model = hollow_network(network);
     mly_modelled *modelled = NULL;
     struct mly_modelled_cost cost;
-    expect_ok(mly_zoo_write_hollow(network, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
     expect_ok(mly_modelled_create(on, model, batch, NULL, 0, &modelled, &err), err);
     expect_ok(mly_modelled_segment(modelled, NULL, 0, &cost, &err), err);
     mly_modelled_destroy(modelled);
     mly_model_destroy(model);
-    assert_int_equal(unlink(path), 0);
     return cost;
 }
 

@@ -1,27 +1,24 @@
 /* Files of measurements, and fitting a device to them: what is known is found again. */
 #include "support/expect.h"
+#include "support/hollow.h"
 
 #include <math.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
 #include "cost/calibrate.h"
-#include "model/zoo.h"
 
-static char *scratch;
 static struct mly_error err;
 
 static int setup(void **state)
 {
     (void)state;
-    scratch = scratch_create();
     return unsetenv("MOTLEY_DEVICES");
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    scratch_remove(scratch);
     return 0;
 }
 
@@ -156,9 +153,7 @@ static void bench_open(struct bench *bench, const char *name)
 {
     *bench = (struct bench){.device = *mly_device_model_find(name)};
     for (size_t i = 0; i < NETWORKS; i++) {
-        const char *path = scratch_path(scratch, "m.onnx");
-        expect_ok(mly_zoo_write_hollow(networks[i], path, &err), err);
-        expect_ok(mly_model_load(path, NULL, &bench->models[i], &err), err);
+        bench->models[i] = hollow_network(networks[i]);
         expect_ok(mly_modelled_create(&bench->device, bench->models[i], 1, NULL, 0,
                                       &bench->modelled[i], &err),
                   err);

@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "cost/modelled.h"
 #include "device/modelled.h"
-#include "model/zoo.h"
+#include "support/hollow.h"
 #include "test_model_wire.h"
 
 static char *scratch;
@@ -29,15 +29,6 @@ static const struct mly_device_model *device(const char *name)
     const struct mly_device_model *found = mly_device_model_find(name);
     assert_non_null(found);
     return found;
-}
-
-static mly_model *zoo(const char *name)
-{
-    mly_model *model = NULL;
-    const char *path = scratch_path(scratch, "zoo.onnx");
-    expect_ok(mly_zoo_write_hollow(name, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    return model;
 }
 
 static mly_model *load(struct wire w)
@@ -67,7 +58,7 @@ static struct mly_modelled_cost cost(const mly_modelled *modelled, const uint32_
 
 static struct mly_modelled_cost whole(const char *name, const char *on, uint32_t batch)
 {
-    mly_model *model = zoo(name);
+    mly_model *model = hollow_network(name);
     mly_modelled *modelled = modelled_on(device(on), model, batch);
     struct mly_modelled_cost out = cost(modelled, NULL, 0);
     mly_modelled_destroy(modelled);
@@ -86,7 +77,7 @@ static void expect_near(double a, double b)
 static void what_crosses_is_counted_once(void **state)
 {
     (void)state;
-    mly_model *model = zoo("edge-conv-64");
+    mly_model *model = hollow_network("edge-conv-64");
     mly_modelled *real = modelled_on(device("roofline"), model, 2),
                  *edge = modelled_on(device("edgetpu-pcie"), model, 2);
     struct mly_modelled_cost a = cost(real, NULL, 0), b = cost(edge, NULL, 0);
@@ -122,7 +113,7 @@ static void parts_make_the_whole(void **state)
 {
     (void)state;
     static const char *const devices[] = {"p100", "edgetpu-pcie", "roofline"};
-    mly_model *model = zoo("resnet18");
+    mly_model *model = hollow_network("resnet18");
     const struct mly_graph *graph = mly_model_graph(model);
     for (size_t d = 0; d < 3; d++) {
         mly_modelled *modelled = modelled_on(device(devices[d]), model, 1);
@@ -202,7 +193,7 @@ static void others_gain_by_batches(void **state)
 static void floats_may_be_computed_in_fewer_bits(void **state)
 {
     (void)state;
-    mly_model *model = zoo("vgg16");
+    mly_model *model = hollow_network("vgg16");
     struct mly_device_model half = *device("roofline");
     half.float_bits = 16;
     mly_modelled *plain = modelled_on(device("roofline"), model, 1),
@@ -261,14 +252,14 @@ static void an_edge_tpu_names_what_it_cannot_compute(void **state)
 {
     (void)state;
     struct mly_modelled_cost out;
-    mly_model *model = zoo("vit-base-16");
+    mly_model *model = hollow_network("vit-base-16");
     mly_modelled *modelled = modelled_on(device("edgetpu-usb3"), model, 1);
     expect_error(mly_modelled_segment(modelled, NULL, 0, &out, &err), MLY_E_UNSUPPORTED, err,
                  "edgetpu-usb3 (modelled) cannot compute node '");
     mly_modelled_destroy(modelled);
     mly_model_destroy(model);
 
-    model = zoo("c3d");
+    model = hollow_network("c3d");
     modelled = modelled_on(device("edgetpu-usb3"), model, 1);
     expect_error(mly_modelled_segment(modelled, NULL, 0, &out, &err), MLY_E_UNSUPPORTED, err,
                  "the Edge TPU has no Conv over three dimensions");
@@ -333,7 +324,7 @@ static void a_type_without_a_rate_is_refused(void **state)
     struct mly_modelled_cost out;
     struct mly_device_model none = *device("p100");
     none.macs_per_s[MLY_DTYPE_F32] = 0;
-    mly_model *model = zoo("edge-fc-100");
+    mly_model *model = hollow_network("edge-fc-100");
     mly_modelled *modelled = modelled_on(&none, model, 1);
     expect_error(mly_modelled_segment(modelled, NULL, 0, &out, &err), MLY_E_UNSUPPORTED, err,
                  "(Gemm) in f32");
@@ -345,7 +336,7 @@ static void memory_has_an_end(void **state)
 {
     (void)state;
     struct mly_modelled_cost out;
-    mly_model *model = zoo("vgg16");
+    mly_model *model = hollow_network("vgg16");
     mly_modelled *modelled = modelled_on(device("raspberry-pi-3"), model, 32);
     expect_error(mly_modelled_segment(modelled, NULL, 0, &out, &err), MLY_E_LIMIT, err,
                  "raspberry-pi-3 (modelled) has 1074 MB of memory; 553 MB of weights and");
@@ -407,7 +398,7 @@ static void sizes_that_are_not_known_count_as_one(void **state)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    mly_model *model = zoo("squeezenet");
+    mly_model *model = hollow_network("squeezenet");
     static const char *const on[] = {"p100", "edgetpu-pcie"};
     for (size_t d = 0; d < 2; d++)
         for (uint64_t n = 1;; n++) {

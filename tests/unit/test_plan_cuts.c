@@ -8,12 +8,12 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "model/zoo.h"
 #include "plan/family.h"
 #include "plan/internal.h"
 #include "plan/splits.h"
 #include "plan/under_load.h"
 #include "support/expect.h"
+#include "support/hollow.h"
 #include "support/plan_fixture.h"
 #include "support/test.h"
 
@@ -32,16 +32,9 @@ struct world {
 static void begin(struct world *w, const char *network, const char *processors,
                   enum mly_objective objective, uint32_t batch)
 {
-    char path[] = "/tmp/motley-cuts-XXXXXX";
     char *word = NULL;
     struct mly_error err;
-    const int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
-    *w = (struct world){.machine = tiny_machine("core:2 pu:1")};
-    expect_ok(mly_zoo_write_hollow(network, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &w->model, &err), err);
-    unlink(path);
+    *w = (struct world){.model = hollow_network(network), .machine = tiny_machine("core:2 pu:1")};
     expect_ok(mly_device_models_load(&word, &err), err);
     mly_free(word);
     expect_ok(mly_machine_select(w->machine, processors, &w->processors, &err), err);

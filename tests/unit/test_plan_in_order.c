@@ -6,16 +6,15 @@
 
 #include "base/alloc.h"
 #include "device/modelled.h"
-#include "model/zoo.h"
 #include "plan/in_order.h"
 #include "plan/problem_private.h"
 #include "support/expect.h"
+#include "support/hollow.h"
 #include "support/plan_fixture.h"
 
 enum { UNITS_MAX = 64, PARTS_MAX = 4 };
 
 static struct mly_error err;
-static char *scratch;
 static mly_machine *machine;
 
 static int setup(void **state)
@@ -23,7 +22,6 @@ static int setup(void **state)
     (void)state;
     char *word = NULL;
     unsetenv("MOTLEY_DEVICES");
-    scratch = scratch_create();
     machine = tiny_machine("core:2 pu:1");
     expect_ok(mly_device_models_load(&word, &err), err);
     mly_free(word);
@@ -34,17 +32,7 @@ static int teardown(void **state)
 {
     (void)state;
     mly_machine_destroy(machine);
-    scratch_remove(scratch);
     return 0;
-}
-
-static mly_model *network(const char *name)
-{
-    mly_model *model = NULL;
-    const char *path = scratch_path(scratch, "network.onnx");
-    expect_ok(mly_zoo_write_hollow(name, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    return model;
 }
 
 /* "2+1+2": nodes with weights of each segment. */
@@ -100,7 +88,7 @@ static void parameters_cut_as_the_vendor_did(void **state)
         {"edge-fc-1980", "edgetpu-pcie*9", "1+1+1+1+1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        mly_model *model = network(cases[i].network);
+        mly_model *model = hollow_network(cases[i].network);
         mly_plan *plan = make(model, "parameters", cases[i].processors, 0);
         assert_string_equal(cuts_of(model, plan), cases[i].cuts);
         assert_true(plan->prediction.modelled && plan->why);
@@ -109,7 +97,7 @@ static void parameters_cut_as_the_vendor_did(void **state)
         mly_plan_destroy(plan);
         mly_model_destroy(model);
     }
-    mly_model *model = network("edge-conv-582");
+    mly_model *model = hollow_network("edge-conv-582");
     mly_plan *plan = make(model, "parameters", "edgetpu-pcie*4", 2);
     assert_string_equal(cuts_of(model, plan), "2+3");
     mly_plan_destroy(plan);
@@ -160,7 +148,7 @@ static void bisection_lies_between_its_start_and_the_best(void **state)
                                            "edge-fc-1980",  "edge-fc-2620",  "squeezenet",
                                            "resnet50",      "mobilenet-v1"};
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
-        mly_model *model = network(networks[i]);
+        mly_model *model = hollow_network(networks[i]);
         for (uint32_t parts = 2; parts <= PARTS_MAX; parts++) {
             char processors[64];
             struct mly_processor_list list = {0};
@@ -193,7 +181,7 @@ static void what_does_not_suit_them_is_said(void **state)
     (void)state;
     mly_plan *plan = NULL;
     struct mly_processor_list list = {0};
-    mly_model *model = network("cifarnet");
+    mly_model *model = hollow_network("cifarnet");
     expect_ok(mly_machine_select(machine, "edgetpu-pcie*2", &list, &err), err);
     const struct mly_plan_request request = {
         .model = model, .machine = machine, .processors = &list};
@@ -207,7 +195,7 @@ static void every_allocation_may_fail(void **state)
 {
     (void)state;
     static const char *const planners[] = {"parameters", "bisection"};
-    mly_model *model = network("edge-conv-582");
+    mly_model *model = hollow_network("edge-conv-582");
     struct mly_processor_list list = {0};
     expect_ok(mly_machine_select(machine, "edgetpu-pcie*3", &list, &err), err);
     const struct mly_plan_request request = {

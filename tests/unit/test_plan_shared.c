@@ -7,14 +7,13 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "device/modelled.h"
-#include "model/zoo.h"
 #include "plan/desk.h"
 #include "plan/problem_private.h"
 #include "support/expect.h"
+#include "support/hollow.h"
 #include "support/plan_fixture.h"
 
 static struct mly_error err;
-static char *scratch;
 static mly_machine *machine;
 
 static int setup(void **state)
@@ -22,7 +21,6 @@ static int setup(void **state)
     (void)state;
     char *word = NULL;
     unsetenv("MOTLEY_DEVICES");
-    scratch = scratch_create();
     machine = tiny_machine("core:2 pu:1");
     expect_ok(mly_device_models_load(&word, &err), err);
     mly_free(word);
@@ -33,17 +31,7 @@ static int teardown(void **state)
 {
     (void)state;
     mly_machine_destroy(machine);
-    scratch_remove(scratch);
     return 0;
-}
-
-static mly_model *network(const char *name)
-{
-    mly_model *model = NULL;
-    const char *path = scratch_path(scratch, "network.onnx");
-    expect_ok(mly_zoo_write_hollow(name, path, &err), err);
-    expect_ok(mly_model_load(path, NULL, &model, &err), err);
-    return model;
 }
 
 /* --- interruption --- */
@@ -94,7 +82,7 @@ static void planning_ends_when_it_is_told_to(void **state)
     static const char *const planners[] = {"auto", "pipeline", "exact", "min-cut", "metis"};
     static const enum mly_objective objectives[] = {MLY_OBJECTIVE_THROUGHPUT, MLY_OBJECTIVE_LATENCY,
                                                     MLY_OBJECTIVE_ENERGY};
-    mly_model *model = network("squeezenet");
+    mly_model *model = hollow_network("squeezenet");
     struct mly_processor_list list = {0};
     expect_ok(mly_machine_select(machine, "gtx1650,edgetpu-usb3,jetson-nano", &list, &err), err);
     for (size_t o = 0; o < MLY__COUNT(objectives); o++) {
@@ -110,7 +98,7 @@ static void planning_ends_when_it_is_told_to(void **state)
 static void so_does_making_a_family(void **state)
 {
     (void)state;
-    mly_model *model = network("cnn2");
+    mly_model *model = hollow_network("cnn2");
     struct mly_processor_list list = {0};
     expect_ok(mly_machine_select(machine, "gtx1650,jetson-nano", &list, &err), err);
     struct mly_plan_request request = {.model = model, .machine = machine, .processors = &list};
@@ -143,7 +131,7 @@ static void expect_same_costs(struct mly__part_builder *builder, struct mly_plan
 static void streamed_weights_are_remembered_as_they_are(void **state)
 {
     (void)state;
-    mly_model *model = network("resnet50");
+    mly_model *model = hollow_network("resnet50");
     struct mly_processor_list list = {0};
     struct mly_random random;
     struct mly__desk *desk = NULL;
@@ -225,7 +213,7 @@ static void room_is_found_where_pieces_find_it_one_by_one(void **state)
 static void planners_together_find_what_they_find_alone(void **state)
 {
     (void)state;
-    mly_model *model = network("squeezenet");
+    mly_model *model = hollow_network("squeezenet");
     struct mly_processor_list list = {0};
     mly_plan *together = NULL, *alone = NULL;
     expect_ok(mly_machine_select(machine, "gtx1650,edgetpu-usb3,jetson-nano", &list, &err), err);
