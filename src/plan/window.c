@@ -40,7 +40,7 @@ static double window_at(const mly_plan *plan, uint32_t processor)
     const double ns = work_at(plan, processor);
     if (for_rate || ns <= 0 || strcmp(p->kind, "cpu") != 0 || mly__plan_is_modelled(p))
         return 2;
-    return fmin(fmax(floor(work_in_flight_ns / ns), 2), SHORT_MAX);
+    return fmin(fmax(ceil(work_in_flight_ns / ns), 2), SHORT_MAX);
 }
 
 /* (3) How many more the segment's faster processors run while its slowest runs one. */

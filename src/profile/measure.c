@@ -14,13 +14,14 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "levels.h"
 #include "profile/memory.h"
 #include "profiler.h"
 #include "rested.h"
 
 enum {
     ROUNDS_FIRST = 3, /* for every cell */
-    ROUNDS_MAX = 12,
+    ROUNDS_MAX = PROFILE_ROUNDS_MAX,
 };
 static const int64_t settle_ns = 3000000; /* spinning threads of the crew before go to sleep */
 static const double warm_up_share = 0.3;  /* of the budget */
@@ -289,8 +290,8 @@ static enum mly_status round_cell(struct profiler *p, struct cell *cell, int64_t
     mly_meter *meter = profile_energy_begin(&p->energy);
     status = run_cell(p, cell, slice_ns, &throughput, &cell->times, err);
     const double energy_j = profile_energy_end(&p->energy, meter);
-    if (status == MLY_OK)
-        status = samples_add(&cell->rounds, throughput, err);
+    if (status == MLY_OK && throughput > 0 && cell->rate_count < PROFILE_ROUNDS_MAX)
+        cell->rates[cell->rate_count++] = throughput;
     if (energy_j > 0) {
         cell->energy_j += energy_j;
         cell->energy_runs += cell->times.added - before;
@@ -299,7 +300,6 @@ static enum mly_status round_cell(struct profiler *p, struct cell *cell, int64_t
     if (status != MLY_OK)
         return status == MLY_E_CANCELLED ? status
                                          : mly_error_prefix(err, status, "running %s", text);
-    cell->throughput = samples_summarise(&cell->rounds).median;
     cell->run_ns = samples_summarise(&cell->times).median;
     return MLY_OK;
 }
@@ -308,7 +308,7 @@ static enum mly_status round_cell(struct profiler *p, struct cell *cell, int64_t
 static void drop_cell(struct profiler *p, struct cell *cell, const char *why)
 {
     profiler_remark(p, "left out: %s", why);
-    samples_fini(&cell->rounds);
+    cell->rate_count = 0;
     samples_fini(&cell->times);
     cell->in_play = false;
 }
@@ -327,16 +327,17 @@ static void narrow(struct profiler *p)
         near = noisy_in_play;
     for (uint32_t i = 0; i < p->cell_count; i++) {
         const struct cell *cell = &p->cells[i];
-        if (cell->rounds.count == 0)
+        if (cell->rate_count == 0)
             continue;
         if (cell->throughput > best)
             best = cell->throughput;
-        if (cell->batch == p->cells[0].batch && (fastest == 0 || cell->run_ns < fastest))
-            fastest = cell->run_ns;
+        const double run_ns = cell->run_ns / cell->pace;
+        if (cell->batch == p->cells[0].batch && (fastest == 0 || run_ns < fastest))
+            fastest = run_ns;
     }
     for (uint32_t i = 0; i < p->cell_count; i++) {
         struct cell *cell = &p->cells[i];
-        bool fast = cell->batch == p->cells[0].batch && cell->run_ns * near <= fastest;
+        bool fast = cell->batch == p->cells[0].batch && cell->run_ns / cell->pace * near <= fastest;
         bool baseline = p->crews[cell->crew].crew.config.runtime_defaults;
         cell->in_play = cell->in_play && (cell->throughput >= near * best || fast || baseline);
     }
@@ -438,7 +439,7 @@ static enum mly_status warm_up(struct profiler *p, struct mly_error *err)
             status = one_round(p, first, end, first_slice(p, p->cell_count), err);
         p->first_round_ns += profiler_elapsed_ns(p) - begin_ns;
     }
-    return status;
+    return status == MLY_OK ? profile_levels(p, err) : status;
 }
 
 static enum mly_status run_rounds(struct profiler *p, struct mly_error *err)
@@ -454,6 +455,9 @@ static enum mly_status run_rounds(struct profiler *p, struct mly_error *err)
         if (rounds == 1 || rounds >= ROUNDS_FIRST)
             expect_end(p, rounds, slice);
         enum mly_status status = one_round(p, 0, p->cell_count, slice, err);
+        if (status != MLY_OK)
+            return status;
+        status = profile_levels(p, err);
         if (status != MLY_OK)
             return status;
         if (rounds + 1 >= ROUNDS_FIRST)

@@ -10,6 +10,7 @@
  */
 #include "profile/profile.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/thread.h"
+#include "levels.h"
 #include "nodes.h"
 #include "profile/memory.h"
 #include "profiler.h"
@@ -79,12 +81,11 @@ bool mly_profile_noise_remark(const mly_cost_table *table, double spread, char *
     const double noise = own || times.noise_spread > newest ? times.noise_spread : newest;
     if (!(noise > much) && !(spread > much))
         return false;
-    snprintf(
-        text, text_bytes,
-        "this box was noisy while measuring (a fixed piece of work varied by %.0f %%, the best "
-        "configuration by %.0f %%): small differences mean nothing; measure again (--again) "
-        "when it is quiet",
-        noise * 100, spread * 100);
+    snprintf(text, text_bytes,
+             "this box was noisy while measuring (its speed varied by %.0f %%, the best "
+             "configuration by %.0f %%): small differences mean nothing; measure again (--again) "
+             "when it is quiet",
+             noise * 100, spread * 100);
     return true;
 }
 
@@ -302,15 +303,15 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
                                   struct mly_error *err)
 {
     const struct mly_summary times = samples_summarise(&cell->times);
-    const struct mly_summary rounds = samples_summarise(&cell->rounds);
     struct mly_cost_entry entry = {.scope = MLY_COST_MODEL,
                                    .scope_id = "",
                                    .config = p->configs.items[cell->crew],
                                    .p10_ns = times.p10,
-                                   .median_ns = times.median,
+                                   .median_ns =
+                                       fmin(fmax(times.median / cell->pace, times.p10), times.p90),
                                    .p90_ns = times.p90,
-                                   .throughput_per_s = rounds.median,
-                                   .throughput_spread = rounds.relative_spread,
+                                   .throughput_per_s = cell->throughput,
+                                   .throughput_spread = cell->throughput_spread,
                                    .memory_bytes = cell->memory_bytes,
                                    .rested_ns = cell->rested_ns,
                                    .rested_p90_ns = cell->rested_p90_ns,
@@ -324,9 +325,9 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
      * box does where there were few of those too.
      */
     const double noise = p->noise.relative_spread;
-    if (rounds.count < 3 && times.relative_spread > entry.throughput_spread)
+    if (cell->rate_count < 3 && times.relative_spread > entry.throughput_spread)
         entry.throughput_spread = times.relative_spread;
-    if (rounds.count < 3 && noise > entry.throughput_spread)
+    if (cell->rate_count < 3 && noise > entry.throughput_spread)
         entry.throughput_spread = noise < spread_assumed_max ? noise : spread_assumed_max;
     enum mly_status status = mly_cost_table_put(p->table, &entry, err);
     if (status == MLY_OK)
@@ -336,9 +337,10 @@ static enum mly_status store_cell(const struct profiler *p, struct cell *cell,
 
 static enum mly_status store_cells(struct profiler *p, struct mly_error *err)
 {
-    enum mly_status status = MLY_OK;
+    enum mly_status status = profile_levels(p, err); /* an interrupted round counts, too */
+    p->noise.relative_spread = fmax(p->noise.relative_spread, p->drift);
     for (uint32_t i = 0; status == MLY_OK && i < p->cell_count; i++)
-        if (p->cells[i].rounds.count > 0)
+        if (p->cells[i].rate_count > 0)
             status = store_cell(p, &p->cells[i], err);
     return status;
 }
@@ -386,7 +388,6 @@ static void fini(struct profiler *p)
     close_crews(p);
     profile_energy_close(&p->energy);
     for (uint32_t i = 0; p->cells && i < p->configs.count * p->batch_count; i++) {
-        samples_fini(&p->cells[i].rounds);
         samples_fini(&p->cells[i].times);
     }
     mly_free(p->cells);

@@ -10,7 +10,10 @@
 
 #include "energy.h"
 
-enum { PROFILE_BATCHES_MAX = 64 };
+enum {
+    PROFILE_BATCHES_MAX = 64,
+    PROFILE_ROUNDS_MAX = 12,
+};
 
 /* The back end where the caller names none. */
 #define PROFILE_BACKEND "ort"
@@ -30,11 +33,15 @@ struct cell {
     bool in_play;         /* warm, and still worth rounds */
     double run_ns;        /* median time of one run so far */
     double memory_bytes;
-    double throughput;               /* median over rounds so far */
+    double rates[PROFILE_ROUNDS_MAX]; /* throughput by round */
+    uint32_t rate_count;
+    double throughput;        /* over the rounds so far, without the box's drift (levels.c) */
+    double throughput_spread; /* of the same */
+    double pace;              /* by what that is more than the plain median */
     double rested_ns, rested_p90_ns; /* of runs with rests between them; 0 unknown */
     double energy_j;                 /* of so many runs */
     uint64_t energy_runs;
-    struct samples rounds, times;
+    struct samples times;
 };
 
 struct profiler {
@@ -45,6 +52,7 @@ struct profiler {
     mly_cost_table *table;
     int64_t measured_s;          /* for all entries of this run */
     struct mly_cost_noise noise; /* measured before them; 0 where only nodes are measured */
+    double drift;                /* spread of the box's speed over the rounds; 0 unknown */
     struct mly_segment whole;
     struct profile_dims dims;
     struct profile_configs configs; /* those that lack an entry, or all with `again` */

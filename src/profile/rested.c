@@ -52,7 +52,7 @@ static struct cell *next_cell(struct profiler *p)
     struct cell *best = NULL;
     for (uint32_t i = 0; i < p->cell_count; i++) {
         struct cell *cell = &p->cells[i];
-        if (cell->in_play && cell->rounds.count > 0 && cell->rested_ns == 0 &&
+        if (cell->in_play && cell->rate_count > 0 && cell->rested_ns == 0 &&
             (!best || cell->throughput > best->throughput))
             best = cell;
     }

@@ -52,10 +52,11 @@ struct mly_cost_entry {
                                          mly_rest_ns in the mean; 0 unknown */
     double rested_p90_ns;             /* ninetieth percentile of the same; 0 unknown */
     double throughput_per_s;          /* samples per second, all groups together; 0 for nodes */
-    double throughput_spread;         /* relative: (p90 - p10) / median over measuring rounds */
-    double memory_bytes;              /* private memory added by all sessions of this; 0 unknown */
-    double energy_j;                  /* all that the box took, by run of one group; 0 unknown */
-    uint64_t samples;                 /* runs timed */
+    double
+        throughput_spread; /* relative: (p90 - p10) / median over measuring rounds, drift taken out */
+    double memory_bytes;   /* private memory added by all sessions of this; 0 unknown */
+    double energy_j;       /* all that the box took, by run of one group; 0 unknown */
+    uint64_t samples;      /* runs timed */
     /*
      * Which measuring it comes from: when that began, in seconds since 1970, no two of a table alike; 0
      * unknown. Times of two measurings are compared with care.
