@@ -35,10 +35,10 @@ static double work_at(const mly_plan *plan, uint32_t processor)
 static double window_at(const mly_plan *plan, uint32_t processor)
 {
     const struct mly_plan_processor *p = &plan->processors[processor];
-    const bool for_rate = plan->objective == MLY_OBJECTIVE_LATENCY ||
-                          plan->objective == MLY_OBJECTIVE_LATENCY_AT_RATE;
+    const bool for_latency = plan->objective == MLY_OBJECTIVE_LATENCY ||
+                             plan->objective == MLY_OBJECTIVE_LATENCY_AT_RATE;
     const double ns = work_at(plan, processor);
-    if (for_rate || ns <= 0 || strcmp(p->kind, "cpu") != 0 || mly__plan_is_modelled(p))
+    if (for_latency || ns <= 0 || strcmp(p->kind, "cpu") != 0 || mly__plan_is_modelled(p))
         return 2;
     return fmin(fmax(ceil(work_in_flight_ns / ns), 2), SHORT_MAX);
 }

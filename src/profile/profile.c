@@ -387,9 +387,8 @@ static void fini(struct profiler *p)
 {
     close_crews(p);
     profile_energy_close(&p->energy);
-    for (uint32_t i = 0; p->cells && i < p->configs.count * p->batch_count; i++) {
+    for (uint32_t i = 0; p->cells && i < p->configs.count * p->batch_count; i++)
         samples_fini(&p->cells[i].times);
-    }
     mly_free(p->cells);
     mly_free(p->crews);
     profile_configs_fini(&p->configs);
